@@ -1,0 +1,81 @@
+"""Names that other systems see: workflow ids, task queues, activity ids. Only here.
+
+It must not know Airflow, Temporal or the file system: strings in, strings out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from temporal_airflow.exceptions import InputError
+
+DEFAULT_TASK_QUEUE = "airflow-tasks"
+DEFAULT_AIRFLOW_QUEUE = "default"
+
+WORKFLOW_TYPE = "execute_airflow_dag"
+LOAD_WORKFLOW_TYPE = "load_airflow_dag"
+TASK_ACTIVITY = "run_airflow_task"
+CALLBACK_ACTIVITY = "run_airflow_callbacks"
+LOAD_ACTIVITY = "load_airflow_dag"
+
+
+def workflow_id(dag_id: str, run_id: str) -> str:
+    """The id of the workflow that is the DAG run."""
+    return f"dag-{dag_id}-{run_id}"
+
+
+def load_workflow_id(dag_id: str, nonce: str) -> str:
+    """The id of the short workflow that asks a worker for its copy of a DAG."""
+    return f"load-{dag_id}-{nonce}"
+
+
+def split_run_reference(reference: str) -> tuple[str, str] | None:
+    """Read ``RUN`` as a user writes it.
+
+    Args:
+        reference: a workflow id, or ``dag_id/run_id``.
+
+    Returns:
+        ``(dag_id, run_id)`` for the second form, None for a workflow id.
+
+    Raises:
+        InputError: if it is empty or half of a pair.
+    """
+    if not reference.strip():
+        raise InputError("A run is named by its workflow id or by dag_id/run_id; got an empty name.")
+    dag_id, slash, run_id = reference.partition("/")
+    if not slash:
+        return None
+    if not dag_id or not run_id:
+        raise InputError(f"{reference!r} is not a run: write dag_id/run_id, or the workflow id.")
+    return dag_id, run_id
+
+
+def task_queue(base: str, airflow_queue: str | None) -> str:
+    """The Temporal task queue that serves an Airflow queue: the base for the default one, ``base-queue`` otherwise."""
+    if airflow_queue in (None, "", DEFAULT_AIRFLOW_QUEUE):
+        return base
+    return f"{base}-{airflow_queue}"
+
+
+def private_task_queue(*parts: str) -> str:
+    """A task queue that only commands of the same folder and environment share.
+
+    Args:
+        parts: what must be equal for two commands to serve each other (folder, interpreter, Airflow home).
+    """
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    return f"{DEFAULT_TASK_QUEUE}-{digest}"
+
+
+def task_label(task_id: str, map_index: int) -> str:
+    """How a task instance is written for people: ``task_id`` or ``task_id[map_index]``."""
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+def activity_id(task_id: str, map_index: int, try_number: int, attempt: int, reschedules: int) -> str:
+    """The id of one attempt at one task try: unique among a run's activities and readable in Temporal's UI."""
+    label = f"{task_label(task_id, map_index)}/{try_number}"
+    if reschedules:
+        label += f"/poke-{reschedules + 1}"
+    return label if attempt == 1 else f"{label}/attempt-{attempt}"

@@ -1,0 +1,92 @@
+"""Settings of the product: frozen, read once at the edge (command line, worker, Python API) and handed down.
+
+Ours live in the section ``[temporal]`` of airflow.cfg, or in ``AIRFLOW__TEMPORAL__NAME``; Airflow's own configuration
+reads them, so that everything Airflow allows there (commands, secrets backends) works. The connection itself comes
+from ``temporalio.envconfig`` (``TEMPORAL_*`` variables, TOML profiles). Nothing in a workflow may import this module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+
+from temporal_airflow.exceptions import SettingsError
+from temporal_airflow.identifiers import DEFAULT_TASK_QUEUE
+
+SECTION = "temporal"
+APPLICATION = "temporal-airflow"
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseModel):
+    """Every setting with its default; field descriptions are the reference documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str | None = Field(
+        None,
+        description="host:port of a Temporal server. Unset: the TEMPORAL_ADDRESS variable or profile; else a server of our own is started.",
+    )
+    namespace: str | None = Field(None, description="Temporal namespace. Unset: TEMPORAL_NAMESPACE or profile, else `default`.")
+    connect_timeout: PositiveFloat = Field(10.0, description="Seconds to wait for a Temporal server to answer.")
+    task_queue: str = Field(DEFAULT_TASK_QUEUE, description="Task queue of `worker` and `trigger`.")
+    concurrency: PositiveInt = Field(16, description="Most tasks that run at once in one worker.")
+    drain_timeout: NonNegativeFloat = Field(
+        300.0, description="Seconds that a stopping worker waits for its running tasks before it stops them."
+    )
+    heartbeat_timeout: PositiveFloat = Field(
+        60.0, description="Seconds without contact after which a running attempt counts as lost and is run again."
+    )
+    max_lost_attempts: PositiveInt = Field(
+        3, description="Attempts at one try that may be lost to infrastructure before the try counts as failed."
+    )
+    xcom_objectstorage_path: str | None = Field(
+        None,
+        description="Airflow object storage path for XComs too large to travel. Unset: a folder in the data folder.",
+    )
+    data_folder: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir(APPLICATION)),
+        description="Folder of our own server's database and of large XComs.",
+    )
+    cache_folder: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_cache_dir(APPLICATION)),
+        description="Folder of the downloaded or built `temporal` command.",
+    )
+    server_port: Port = Field(0, description="Port of our own server; 0 takes a free one.")
+    ui_port: Port = Field(0, description="Port of our own server's UI; 0 takes a free one.")
+
+    @property
+    def large_xcom_path(self) -> str:
+        """Object storage path of XComs over the inline limit."""
+        return self.xcom_objectstorage_path or f"file://{self.data_folder / 'xcom'}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from Airflow's configuration.
+
+    Args:
+        overrides: values given on the command line; None means not given.
+
+    Raises:
+        SettingsError: if a value can't be used, naming the setting and how to set it.
+    """
+    from airflow.configuration import conf
+
+    values: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        configured = conf.get(SECTION, name, fallback=None)
+        if configured not in (None, ""):
+            values[name] = configured
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        raise SettingsError(
+            f"Setting [{SECTION}] {name} = {problem['input']!r} can't be used: {problem['msg']}. "
+            f"Set it in airflow.cfg or in AIRFLOW__{SECTION.upper()}__{name.upper()}."
+        ) from error
