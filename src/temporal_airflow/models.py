@@ -119,7 +119,7 @@ class DagExecutionInput(WireModel):
     """
 
     schema_version: int = 1
-    engine_epoch: int = ENGINE_EPOCH
+    engine_epoch: int
     airflow_version: str
     definition: DagDefinition
     run: DagRunIdentity
@@ -287,6 +287,17 @@ class XComRequest(WireModel):
     known_only: bool = False
 
 
+class XComQuestion(WireModel):
+    """A question to the query ``xcom``, from a page on.
+
+    Attributes:
+        offset: ``next_offset`` of the page before.
+    """
+
+    request: XComRequest
+    offset: int = 0
+
+
 class XComPage(WireModel):
     """Answer of the query ``xcom``: records in (task id, key, map index) order.
 
@@ -302,7 +313,7 @@ class DagExecutionResult(WireModel):
     """Result of the workflow: how the run ended, and everything needed to read it later without a worker."""
 
     schema_version: int = 1
-    engine_epoch: int = ENGINE_EPOCH
+    engine_epoch: int
     airflow_version: str
     state: DagRunState
     tasks_succeeded: int

@@ -1,0 +1,339 @@
+"""One typed facade to act on runs: start, look, cancel. For the command line, the Python API and later parts alike.
+
+It must not know how a run is carried out, nor print anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from airflow.utils.state import DagRunState, TaskInstanceState
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+)
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from temporal_airflow import exceptions, identifiers
+from temporal_airflow.exceptions import (
+    DagRunAlreadyExistsError,
+    DagRunNotFoundError,
+    InputError,
+    ServerError,
+    TemporalAirflowError,
+)
+from temporal_airflow.models import (
+    ENGINE_EPOCH,
+    DagExecutionInput,
+    DagExecutionResult,
+    DagRunRecord,
+    LoadDagInput,
+    LoadedDag,
+    LoadFailure,
+    XComRecord,
+    XComRequest,
+)
+from temporal_airflow.run_reader import RunReader
+
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=60)
+"""A cold worker imports Airflow and replays within one workflow task; Temporal's default of 10 s would live-lock."""
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A line of ``list``."""
+
+    workflow_id: str
+    dag_id: str
+    run_id: str
+    state: DagRunState
+    logical_date: datetime | None
+    start_date: datetime
+    end_date: datetime | None
+    reason: str | None = None
+
+
+class DagRunClient:
+    """Starts runs and acts on them."""
+
+    def __init__(self, client: Client) -> None:
+        self.temporal = client
+        self._reader = RunReader(client)
+
+    async def start(self, loaded: LoadedDag, *, task_queue: str, route_queues: bool) -> str:
+        """Start a run.
+
+        Args:
+            loaded: the DAG and the run, validated.
+            task_queue: where its workers are.
+            route_queues: see :class:`DagExecutionInput`.
+
+        Returns:
+            The workflow id.
+
+        Raises:
+            DagRunAlreadyExistsError: if there is such a run, open or closed.
+            InputError: if the DAG's ``max_active_runs`` is reached.
+        """
+        run, definition = loaded.run, loaded.definition
+        workflow_id = identifiers.workflow_id(run.dag_id, run.run_id)
+        await self._check_active_runs(loaded, workflow_id)
+        execution = DagExecutionInput(
+            schema_version=1,
+            engine_epoch=ENGINE_EPOCH,
+            airflow_version=loaded.airflow_version,
+            definition=definition,
+            run=run,
+            task_queue=task_queue,
+            route_queues=route_queues,
+            limits=loaded.limits,
+        )
+        try:
+            await self.temporal.start_workflow(
+                identifiers.WORKFLOW_TYPE,
+                execution,
+                id=workflow_id,
+                task_queue=task_queue,
+                task_timeout=WORKFLOW_TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                memo=_memo(loaded),
+                static_summary=f"{run.dag_id} {run.run_id}",
+                static_details=f"Airflow DAG run, file {definition.bundle.relative_fileloc}",
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise DagRunAlreadyExistsError(await self._explain_existing(workflow_id, run.dag_id, run.run_id)) from error
+        except RPCError as error:
+            if error.status == RPCStatusCode.INVALID_ARGUMENT:
+                raise InputError(f"The server refused the run of DAG {run.dag_id!r}: {error.message}") from error
+            raise
+        return workflow_id
+
+    async def load(self, request: LoadDagInput, *, task_queue: str, timeout: timedelta) -> LoadedDag:
+        """Ask a worker for its copy of a DAG.
+
+        Raises:
+            ServerError: if no worker answers in time.
+            InputError: whatever the worker found wrong.
+        """
+        handle = await self.temporal.start_workflow(
+            identifiers.LOAD_WORKFLOW_TYPE,
+            request,
+            id=identifiers.load_workflow_id(request.dag_id or "", uuid.uuid4().hex),
+            task_queue=task_queue,
+            execution_timeout=timeout,
+            result_type=LoadedDag | LoadFailure,
+        )
+        try:
+            outcome: LoadedDag | LoadFailure = await handle.result()
+        except Exception as error:
+            raise ServerError(
+                f"No worker on task queue {task_queue!r} loaded DAG {request.dag_id!r} within {timeout.seconds} s. "
+                "Start one with `temporal-airflow worker --dags-folder FOLDER`."
+            ) from error
+        return checked(outcome)
+
+    async def open_run_of(self, dag_id: str, run_id: str) -> str | None:
+        """The workflow id of this run if it is open; None if there is none or it has ended."""
+        workflow_id = identifiers.workflow_id(dag_id, run_id)
+        try:
+            description = await self._handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        memo = await description.memo()
+        same = (memo.get("dag_id"), memo.get("run_id")) == (dag_id, run_id)
+        return workflow_id if same and description.status == WorkflowExecutionStatus.RUNNING else None
+
+    async def find(self, reference: str) -> str:
+        """The workflow id of a run as a user names it.
+
+        Raises:
+            DagRunNotFoundError: if the server doesn't know it.
+        """
+        pair = identifiers.split_run_reference(reference)
+        workflow_id = identifiers.workflow_id(*pair) if pair else reference
+        description = await self._describe(workflow_id, reference)
+        memo = await description.memo()
+        if pair and (memo.get("dag_id"), memo.get("run_id")) != pair:
+            raise DagRunNotFoundError(
+                f"No run {reference!r}: its workflow id {workflow_id!r} belongs to run {memo.get('run_id')!r} of DAG "
+                f"{memo.get('dag_id')!r}."
+            )
+        return workflow_id
+
+    async def record(self, workflow_id: str) -> DagRunRecord:
+        """A run and its task instances as they are now: tasks that no worker has taken yet are queued."""
+        record = await self._reader.record(workflow_id)
+        if record.state != DagRunState.RUNNING:
+            return record
+        return _with_queued(record, await self._describe(workflow_id, workflow_id))
+
+    async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
+        """XComs of an open or closed run."""
+        return await self._reader.xcoms(workflow_id, request)
+
+    async def result(self, workflow_id: str) -> DagExecutionResult:
+        """Wait for the end of a run."""
+        result: DagExecutionResult = await self._handle(workflow_id).result()
+        return result
+
+    async def watch(self, workflow_id: str, interval: float = 0.25) -> AsyncIterator[DagRunRecord]:
+        """The run's record now and whenever it may have changed, the final one last.
+
+        Args:
+            workflow_id: of the run.
+            interval: seconds between two looks.
+        """
+        ending = asyncio.create_task(self.result(workflow_id))
+        try:
+            while not ending.done():
+                yield await self.record(workflow_id)
+                await asyncio.wait({ending}, timeout=interval)
+            yield ending.result().snapshot
+        finally:
+            ending.cancel()
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Ask a run to end: running tasks get ``on_kill``; returns before it has ended."""
+        await self._handle(workflow_id).cancel()
+
+    async def list_runs(self, *, dag_id: str | None = None, limit: int = 50) -> AsyncIterator[ListedRun]:
+        """Runs, latest start first.
+
+        Args:
+            dag_id: only of this DAG.
+            limit: at most so many.
+        """
+        query = f'WorkflowType = "{identifiers.WORKFLOW_TYPE}"'
+        if dag_id is not None:
+            query += f' AND WorkflowId STARTS_WITH "{identifiers.workflow_id(dag_id, "")}"'
+        found = 0
+        async for execution in self.temporal.list_workflows(query):
+            memo = await execution.memo()
+            if dag_id is not None and memo.get("dag_id") != dag_id:
+                continue
+            yield await self._listed(execution, dict(memo))
+            found += 1
+            if found >= limit:
+                return
+
+    async def _listed(self, execution: WorkflowExecution, memo: dict[str, str | None]) -> ListedRun:
+        state, reason = DagRunState.RUNNING, None
+        if execution.status != WorkflowExecutionStatus.RUNNING:
+            try:
+                result = await self._reader.result_if_closed(execution.id)
+            except DagRunNotFoundError:
+                state, reason = DagRunState.FAILED, f"workflow {execution.status.name.lower()}" if execution.status else None
+            else:
+                assert result is not None, "closed"
+                state, reason = result.state, result.snapshot.reason
+        logical_date = memo.get("logical_date")
+        return ListedRun(
+            workflow_id=execution.id,
+            dag_id=memo.get("dag_id") or "",
+            run_id=memo.get("run_id") or "",
+            state=state,
+            logical_date=datetime.fromisoformat(logical_date) if logical_date else None,
+            start_date=execution.start_time,
+            end_date=execution.close_time,
+            reason=reason,
+        )
+
+    async def _check_active_runs(self, loaded: LoadedDag, workflow_id: str) -> None:
+        """Refuse a run over ``max_active_runs``: Airflow would let it wait, which this version can't."""
+        limit = loaded.definition.max_active_runs
+        dag_id = loaded.definition.dag_id
+        query = (
+            f'WorkflowType = "{identifiers.WORKFLOW_TYPE}" AND ExecutionStatus = "Running" '
+            f'AND WorkflowId STARTS_WITH "{identifiers.workflow_id(dag_id, "")}"'
+        )
+        active = []
+        async for execution in self.temporal.list_workflows(query):
+            memo = await execution.memo()
+            if memo.get("dag_id") == dag_id and execution.id != workflow_id:
+                active.append(str(memo.get("run_id")))
+        if len(active) >= limit:
+            raise InputError(
+                f"DAG {dag_id!r} has max_active_runs={limit} and {len(active)} open run(s): {', '.join(active[:5])}. "
+                "Wait for one to end, cancel it, or raise max_active_runs."
+            )
+
+    async def _explain_existing(self, workflow_id: str, dag_id: str, run_id: str) -> str:
+        memo = await (await self._describe(workflow_id, workflow_id)).memo()
+        owner = (memo.get("dag_id"), memo.get("run_id"))
+        if owner != (dag_id, run_id):
+            return (
+                f"Run {run_id!r} of DAG {dag_id!r} would have the workflow id {workflow_id!r}, which belongs to run "
+                f"{owner[1]!r} of DAG {owner[0]!r}. Choose another run id."
+            )
+        try:
+            state = (await self._reader.record(workflow_id)).state.value
+        except TemporalAirflowError:
+            state = "ended from outside"
+        return f"Run {run_id!r} of DAG {dag_id!r} exists already: {state}. Choose another --run-id."
+
+    async def _describe(self, workflow_id: str, reference: str) -> WorkflowExecutionDescription:
+        try:
+            return await self._handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise DagRunNotFoundError(
+                    f"No run {reference!r} is known to the server. `temporal-airflow list` shows the runs there are."
+                ) from error
+            raise
+
+    def _handle(self, workflow_id: str) -> WorkflowHandle[object, DagExecutionResult]:
+        return self.temporal.get_workflow_handle(workflow_id, result_type=DagExecutionResult)
+
+
+def checked(outcome: LoadedDag | LoadFailure) -> LoadedDag:
+    """What was loaded.
+
+    Raises:
+        TemporalAirflowError: the error that the parse process met, of its class.
+    """
+    if isinstance(outcome, LoadFailure):
+        error_class: type[TemporalAirflowError] = getattr(exceptions, outcome.kind, InputError)
+        raise error_class(outcome.message)
+    return outcome
+
+
+def now() -> datetime:
+    """The moment of a request, in whole microseconds of UTC."""
+    return datetime.now(UTC)
+
+
+def _memo(loaded: LoadedDag) -> dict[str, str | None]:
+    run = loaded.run
+    return {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
+        "airflow_version": loaded.airflow_version,
+    }
+
+
+def _with_queued(record: DagRunRecord, description: WorkflowExecutionDescription) -> DagRunRecord:
+    queued = {
+        pending.activity_id.partition("/")[0]
+        for pending in description.raw_description.pending_activities
+        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    }
+    task_instances = tuple(
+        ti.model_copy(update={"state": TaskInstanceState.QUEUED, "start_date": None})
+        if ti.state == TaskInstanceState.RUNNING and identifiers.task_label(ti.task_id, ti.map_index) in queued
+        else ti
+        for ti in record.task_instances
+    )
+    return record.model_copy(update={"task_instances": task_instances})

@@ -1,0 +1,64 @@
+"""Imports Airflow into the process of a worker: as a library, without its metadata database.
+
+``import airflow`` normally configures a global database session and takes about twice as long. As a library it leaves
+out two things that the scheduling code needs: variables (the plugins folder) and logging. A process that imported
+Airflow before in its own way keeps it as it is. It must not know the engine's state or Temporal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from temporal_airflow.exceptions import VersionMismatchError
+
+AS_LIBRARY = "_AIRFLOW__AS_LIBRARY"
+SUPPORTED = ((3, 3, 2), (3, 4))
+QUIET = "airflow=ERROR airflow.models=CRITICAL"
+"""Levels of Airflow's loggers in a worker: what its models log of a run is in the run's history, once, not per replay."""
+
+
+def use_as_library() -> None:
+    """Make a later ``import airflow`` in this process leave the metadata database alone."""
+    if "airflow" not in sys.modules:
+        os.environ[AS_LIBRARY] = "1"
+
+
+def airflow_version() -> str:
+    """The installed Airflow's version.
+
+    Raises:
+        VersionMismatchError: if this package doesn't fit it.
+    """
+    from airflow import __version__
+    from packaging.version import Version
+
+    release = Version(__version__).release
+    low, high = SUPPORTED
+    if not low <= release < high:
+        raise VersionMismatchError(
+            f"Airflow {__version__} is installed; temporal-airflow needs apache-airflow >=3.3.2,<3.4. "
+            "Install it with: pip install 'apache-airflow>=3.3.2,<3.4'"
+        )
+    return __version__
+
+
+def import_scheduling_code() -> None:
+    """Import everything the engine needs, so that no workflow task pays for it."""
+    use_as_library()
+    import airflow.models
+    from airflow import settings
+
+    if os.environ.get(AS_LIBRARY):
+        settings.configure_vars()
+        settings.conf.set("logging", "namespace_levels", QUIET)
+        settings.configure_logging()
+    airflow.models.import_all_models()
+    import airflow.api_fastapi.execution_api.datamodels.taskinstance
+    import airflow.models.expandinput
+    import airflow.serialization.definitions.mappedoperator
+    import airflow.serialization.serialized_objects  # noqa: F401
+
+    from temporal_airflow.engine import seams
+
+    seams.install()

@@ -1,0 +1,72 @@
+"""What Airflow's scheduler does when time is up: for tasks whose heartbeat stopped for good, and for whole runs.
+
+From ``jobs/scheduler_job_runner.py``: ``_purge_task_instances_without_heartbeats`` and the ``dagrun_timeout`` part of
+``_schedule_dag_run``. It must not know how a loss was noticed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun as DagRunData
+from airflow.api_fastapi.execution_api.datamodels.taskinstance import TIRunContext
+from airflow.callbacks.callback_requests import DagCallbackRequest, TaskCallbackRequest
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.utils.state import DagRunState, State, TaskInstanceState
+from sqlalchemy.orm import Session
+
+from temporal_airflow.engine import outcomes
+from temporal_airflow.models import BundleReference
+
+CallbackRequest = DagCallbackRequest | TaskCallbackRequest
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def callback_request(
+    ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str
+) -> TaskCallbackRequest | None:
+    """The request for a lost task's failure or retry callbacks; None if it has none."""
+    retries = outcomes.should_retry(ti)
+    if not (ti.task.has_on_retry_callback if retries else ti.task.has_on_failure_callback):
+        return None
+    return TaskCallbackRequest(
+        filepath=bundle.relative_fileloc,
+        bundle_name=bundle.name,
+        bundle_version=bundle.version,
+        ti=ti,
+        msg=message,
+        task_callback_type=TaskInstanceState.UP_FOR_RETRY if retries else TaskInstanceState.FAILED,
+        context_from_server=TIRunContext(
+            dag_run=DagRunData.model_validate(dag_run, from_attributes=True),
+            max_tries=ti.max_tries,
+            variables=[],
+            connections=[],
+            xcom_keys_to_clear=[],
+        ),
+    )
+
+
+def give_up(ti: TaskInstance, dag: SerializedDAG, now: datetime, session: Session) -> None:
+    """Treat the try as failed by a heartbeat timeout: the next try, or failure."""
+    if outcomes.should_retry(ti):
+        outcomes.retry(ti, now, session)
+    else:
+        outcomes.fail(ti, now, dag, session)
+    session.flush()
+
+
+def time_out(dag_run: DagRun, dag: SerializedDAG, session: Session) -> DagCallbackRequest | None:
+    """End a run that took longer than ``dagrun_timeout``; returns the DAG's failure callback, if it has one."""
+    dag_run.set_state(DagRunState.FAILED)
+    unfinished = [
+        ti for ti in dag_run.get_task_instances(session=session) if ti.state is None or ti.state in State.unfinished
+    ]
+    last = max(unfinished, key=lambda ti: ti.start_date or _LONG_AGO, default=None)
+    for ti in unfinished:
+        ti.state = TaskInstanceState.SKIPPED
+    session.flush()
+    if not dag.has_on_failure_callback:
+        return None
+    return dag_run.produce_dag_callback(dag=dag, success=False, relevant_ti=last, reason="timed_out", execute=False)

@@ -1,0 +1,107 @@
+"""How the end of an attempt changes a task instance's row.
+
+These are the rules of Airflow's Execution API (``execution_api/routes/task_instances.py``: ``ti_run``,
+``ti_update_state``, ``ti_skip_downstream``) and of the scheduler's heartbeat check, on Airflow's own model methods.
+It must not decide what runs next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance, _stop_remaining_tasks
+from airflow.models.taskreschedule import TaskReschedule
+from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import or_, tuple_, update
+from sqlalchemy.orm import Session
+
+from temporal_airflow.models import TaskExecutionResult
+
+UNSKIPPABLE = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
+
+
+def should_retry(ti: TaskInstance) -> bool:
+    """Whether a failure of this try leads to another (``_is_eligible_to_retry``)."""
+    return bool(ti.max_tries != 0 and ti.try_number <= ti.max_tries)
+
+
+def begin(ti: TaskInstance, now: datetime) -> None:
+    """A try starts (``ti_run``)."""
+    ti.state = TaskInstanceState.RUNNING
+    ti.queued_dttm = now
+    ti.start_date = now
+    ti.end_date = None
+    ti.retry_delay_override = None
+    ti.retry_reason = None
+
+
+def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, session: Session) -> None:
+    """A try ended by itself (``ti_update_state``).
+
+    Raises:
+        ValueError: for a state that a task can't end in.
+    """
+    ti.start_date = result.start_date
+    ti.hostname = result.hostname
+    ti.pid = result.pid
+    if result.rendered_map_index is not None:
+        ti._rendered_map_index = result.rendered_map_index  # noqa: SLF001  # the column's name in Airflow's model
+    match result.state:
+        case TaskInstanceState.SUCCESS | TaskInstanceState.SKIPPED | TaskInstanceState.REMOVED:
+            _end(ti, result.state, result.end_date)
+        case TaskInstanceState.FAILED:
+            fail(ti, result.end_date, dag, session)
+        case TaskInstanceState.UP_FOR_RETRY:
+            ti.retry_delay_override = result.retry_delay_seconds
+            ti.retry_reason = result.retry_reason[:500] if result.retry_reason else None
+            retry(ti, result.end_date, session)
+        case TaskInstanceState.UP_FOR_RESCHEDULE:
+            session.add(TaskReschedule(ti.id, result.start_date, result.end_date, result.reschedule_date))
+            _end(ti, result.state, result.end_date)
+        case other:
+            raise ValueError(f"A task can't end as {other}")
+
+
+def fail(ti: TaskInstance, end_date: datetime, dag: SerializedDAG, session: Session) -> None:
+    """A try failed for good; with ``fail_fast`` the rest of the run is stopped."""
+    _end(ti, TaskInstanceState.FAILED, end_date)
+    if dag.fail_fast:
+        teardowns = {task_id: task.is_teardown for task_id, task in dag.task_dict.items()}
+        _stop_remaining_tasks(task_instance=ti, task_teardown_map=teardowns, session=session)
+
+
+def retry(ti: TaskInstance, end_date: datetime, session: Session) -> None:
+    """A try failed and another follows; Airflow's ``next_retry_datetime`` says when."""
+    ti.end_date = end_date
+    ti.set_duration()
+    ti.prepare_db_for_next_try(session=session)
+    _end(ti, TaskInstanceState.UP_FOR_RETRY, end_date)
+
+
+def skip(dag_run: DagRun, tasks: Iterable[tuple[str, int | None]], now: datetime, session: Session) -> None:
+    """A task skipped others, unless they run or ended already (``ti_skip_downstream``)."""
+    keys = [(task_id, -1 if map_index is None else map_index) for task_id, map_index in tasks]
+    if not keys:
+        return
+    session.execute(
+        update(TaskInstance)
+        .where(
+            TaskInstance.dag_id == dag_run.dag_id,
+            TaskInstance.run_id == dag_run.run_id,
+            tuple_(TaskInstance.task_id, TaskInstance.map_index).in_(keys),
+            or_(TaskInstance.state.is_(None), TaskInstance.state.not_in(UNSKIPPABLE)),
+        )
+        .values(state=TaskInstanceState.SKIPPED, start_date=now, end_date=now)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def _end(ti: TaskInstance, state: TaskInstanceState, end_date: datetime) -> None:
+    ti.state = state
+    ti.end_date = end_date
+    ti.next_method = None
+    ti.next_kwargs = None
+    ti.set_duration()

@@ -1,0 +1,113 @@
+"""A run with everything it needs in this process: server, task processes, worker.
+
+The command ``run``, the Python API and the pytest fixture stand on it. Whatever takes long starts at once: the process
+template and this process import Airflow on two cores while the server comes up. It must not print.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporal_airflow import identifiers
+from temporal_airflow.client import DagRunClient, checked
+from temporal_airflow.connection import Connection, connect
+from temporal_airflow.engine.airflow_library import import_scheduling_code
+from temporal_airflow.exceptions import ProcessLostError
+from temporal_airflow.models import LoadDagInput, LoadedDag
+from temporal_airflow.settings import Settings
+from temporal_airflow.tasks.bundles import bundle_environment
+from temporal_airflow.tasks.messages import Failed, LoadDag, Loaded
+from temporal_airflow.tasks.slots import ProcessTemplate
+from temporal_airflow.worker import WorkerOptions, run_worker
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """What a run in place stands on.
+
+    Attributes:
+        task_queue: private to this folder and environment, so that projects never take each other's tasks.
+    """
+
+    connection: Connection
+    client: DagRunClient
+    template: ProcessTemplate
+    task_queue: str
+    settings: Settings
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """Serve the private task queue for as long as the block runs; what still runs at its end is stopped."""
+        options = WorkerOptions(self.task_queue, concurrency=self.settings.concurrency, drain_timeout=0)
+        async with run_worker(self.connection.client, self.template, options, self.settings):
+            yield
+
+    async def start(self, loaded: LoadedDag) -> str:
+        """Start a run on the private task queue; all its Airflow queues are served by this worker."""
+        return await self.client.start(loaded, task_queue=self.task_queue, route_queues=False)
+
+
+@asynccontextmanager
+async def open_in_place(
+    dags_folder: Path, settings: Settings, *, ephemeral: bool = False, report: Report
+) -> AsyncIterator[InPlace]:
+    """Bring up a server and task processes for a folder of DAG files.
+
+    Args:
+        dags_folder: root of the DAG files; on ``sys.path`` of tasks, as under Airflow.
+        settings: of this command.
+        ephemeral: use a private server in memory.
+        report: told what takes time.
+    """
+    environment = {**os.environ, **bundle_environment(dags_folder)}
+    async with ProcessTemplate.start(environment) as template:
+        importing = asyncio.create_task(asyncio.to_thread(import_scheduling_code))
+        async with connect(settings, ephemeral=ephemeral, report=report) as connection:
+            await importing
+            yield InPlace(connection, DagRunClient(connection.client), template, _task_queue(dags_folder), settings)
+
+
+async def load_dag(template: ProcessTemplate, request: LoadDagInput) -> LoadedDag:
+    """Load a DAG file in a process of its own, which ends with it.
+
+    Raises:
+        InputError: whatever is wrong with the file, the DAG or the run asked for.
+        ProcessLostError: if the file's code killed the process.
+    """
+    slot = await template.fork_slot()
+    try:
+        await slot.send(LoadDag(input=request))
+        match await slot.receive():
+            case Loaded(outcome=outcome):
+                return checked(outcome)
+            case Failed(error=error):
+                raise ProcessLostError(error)
+            case other:
+                raise AssertionError(f"{type(other).__name__} in answer to LoadDag")
+    finally:
+        slot.kill()
+        await slot.wait_closed()
+
+
+def dags_folder_of(path: Path) -> Path:
+    """The root for a DAG file: Airflow's DAGs folder if the file is in it, else the file's own folder."""
+    from airflow.configuration import conf
+
+    configured = Path(conf.get("core", "dags_folder")).expanduser().resolve()
+    resolved = path.resolve()
+    return configured if resolved.is_relative_to(configured) else resolved.parent
+
+
+def _task_queue(dags_folder: Path) -> str:
+    airflow_home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    return identifiers.private_task_queue(
+        str(dags_folder.resolve()), sys.prefix, str(Path(airflow_home).expanduser().resolve())
+    )

@@ -1,0 +1,127 @@
+"""The slot's end of its socket to the worker: blocking, single-threaded, and never deaf to a cancellation.
+
+It must not know what requests mean.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+
+from temporal_airflow.exceptions import TemporalAirflowError
+from temporal_airflow.tasks import messages
+from temporal_airflow.tasks.messages import Answer, Ask, Cancel, Heartbeat, Message, Question, Request
+
+HEARTBEAT_INTERVAL = 1.0
+"""Seconds between two heartbeats to the worker."""
+
+CHUNK = 1024 * 1024
+
+
+class WorkerGoneError(Exception):
+    """The worker closed the socket: whatever runs is to be stopped."""
+
+
+class QuestionFailedError(TemporalAirflowError):
+    """The worker couldn't answer a question of the task."""
+
+
+class Channel:
+    """Reads requests, answers and cancellations; writes heartbeats, questions and replies.
+
+    Attributes:
+        cancelled: whether the current request was cancelled.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.cancelled = False
+        self._socket = connection
+        self._received = bytearray()
+        self._scanned = 0
+        self._questions = 0
+        self._last_heartbeat = 0.0
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket, in a fork that must not hold it open."""
+        self._socket.close()
+
+    def send(self, message: Message) -> None:
+        """Send a message, however long it takes the worker to read it."""
+        try:
+            self._socket.sendall(messages.encode(message))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerGoneError from error
+
+    def next_request(self) -> Request:
+        """Wait for work; a cancellation that came too late for the previous request is dropped."""
+        while True:
+            match self._receive():
+                case Cancel():
+                    continue
+                case Answer() as answer:
+                    raise AssertionError(f"An answer that nobody asked for: {answer.id}")
+                case request:
+                    self.cancelled = False
+                    return request
+
+    def poll(self) -> None:
+        """Notice a cancellation that has arrived, without waiting."""
+        while self._line_waiting() or select.select([self._socket], [], [], 0)[0]:
+            message = self._receive()
+            if not isinstance(message, Cancel):
+                raise AssertionError(f"{type(message).__name__} while a request is served")  # noqa: TRY004  # a defect
+            self.cancelled = True
+
+    def heartbeat(self) -> None:
+        """Tell the worker that all is well, not more often than it needs."""
+        now = time.monotonic()
+        if now - self._last_heartbeat >= HEARTBEAT_INTERVAL:
+            self._last_heartbeat = now
+            self.send(Heartbeat())
+
+    def ask(self, question: Question) -> Answer:
+        """Ask the worker and wait for its answer.
+
+        Raises:
+            QuestionFailedError: if the worker couldn't answer.
+        """
+        self._questions += 1
+        self.send(Ask(id=self._questions, question=question))
+        while True:
+            match self._receive():
+                case Cancel():
+                    self.cancelled = True
+                case Answer(id=self._questions) as answer:
+                    if answer.error is not None:
+                        raise QuestionFailedError(answer.error)
+                    return answer
+                case other:
+                    raise AssertionError(f"{type(other).__name__} instead of an answer")
+
+    def _receive(self) -> Request | Cancel | Answer:
+        while not self._line_waiting():
+            chunk = self._read_chunk()
+            if not chunk:
+                raise WorkerGoneError
+            self._received += chunk
+        end = self._received.index(b"\n", self._scanned)
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        self._scanned = 0
+        return messages.to_slot.validate_json(line)
+
+    def _read_chunk(self) -> bytes:
+        try:
+            return self._socket.recv(CHUNK)
+        except ConnectionResetError:
+            return b""
+
+    def _line_waiting(self) -> bool:
+        end = self._received.find(b"\n", self._scanned)
+        self._scanned = end if end >= 0 else len(self._received)
+        return end >= 0

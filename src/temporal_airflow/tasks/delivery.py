@@ -1,0 +1,74 @@
+"""Delivers a task's result to the server surely: again and again until the server has answered.
+
+The SDK gives up on a result after some 15 seconds without a server, and the task would run a second time. So the
+activity ends as "completed asynchronously", and the result is sent from here. A server that no longer knows the
+attempt has given it up already: then somebody else runs it, and this result must not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from temporalio.client import AsyncActivityHandle, Client
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from temporal_airflow.models import TaskExecutionResult
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries."""
+
+CALL_TIMEOUT = timedelta(seconds=10)
+
+log = logging.getLogger(__name__)
+
+
+class ResultDelivery:
+    """Results on their way to the server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._on_the_way: set[asyncio.Task[None]] = set()
+
+    def send(self, task_token: bytes, label: str, result: TaskExecutionResult) -> None:
+        """Deliver in the background.
+
+        Args:
+            task_token: of the activity.
+            label: the attempt, for the log.
+            result: what to deliver.
+        """
+        handle = self._client.get_async_activity_handle(task_token=task_token)
+        delivery = asyncio.create_task(_deliver(handle, label, result), name=f"deliver {label}")
+        self._on_the_way.add(delivery)
+        delivery.add_done_callback(self._on_the_way.discard)
+
+    async def finish(self, timeout: float) -> None:
+        """Wait until everything has arrived, at most ``timeout`` seconds."""
+        if self._on_the_way:
+            _, late = await asyncio.wait(self._on_the_way, timeout=timeout)
+            for delivery in late:
+                log.error("The server didn't take a result in time; the attempt will count as lost: %s", delivery)
+                delivery.cancel()
+
+
+async def _deliver(handle: AsyncActivityHandle, label: str, result: TaskExecutionResult) -> None:
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await handle.complete(result, rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                log.warning("The run no longer waits for %s: its result is dropped", label)
+                return
+            if error.status == RPCStatusCode.INVALID_ARGUMENT:
+                await handle.fail(ApplicationError(f"The server refused the result of {label}: {error.message}"))
+                return
+            log.warning("The result of %s is not delivered yet (%s); trying again", label, error.message)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return

@@ -1,0 +1,111 @@
+"""Our side of Airflow's Execution API: what the supervisor takes for its HTTP client.
+
+The supervisor reaches the API only through ``client.<namespace>.<call>``; this object offers the same namespaces,
+answered from the task's input and, for what isn't there, by the worker. It must not know processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.sdk.api.datamodels._generated import TIRunContext
+from airflow.utils.state import DagRunState
+
+from temporal_airflow.models import BundleReference, CallbackInput, DagRunRecord, TaskExecutionInput
+from temporal_airflow.tasks.channel import Channel
+from temporal_airflow.tasks.execution_api.configuration import Connections, Variables
+from temporal_airflow.tasks.execution_api.dag_runs import DagRuns, Dags
+from temporal_airflow.tasks.execution_api.run_queries import RunQueries, as_dag_run
+from temporal_airflow.tasks.execution_api.task_life import TaskLife
+from temporal_airflow.tasks.execution_api.task_questions import TaskQuestions
+from temporal_airflow.tasks.execution_api.unsupported import Unsupported
+from temporal_airflow.tasks.execution_api.xcoms import XComCalls
+from temporal_airflow.tasks.try_record import TryRecord
+from temporal_airflow.tasks.xcom import INLINE_VALUE_LIMIT, RunKey, XComs
+
+
+@dataclass(frozen=True)
+class TaskInstances:
+    """Namespace ``task_instances``: the task's own life, and its questions about others."""
+
+    life: TaskLife
+    questions: TaskQuestions
+
+    def __getattr__(self, call: str) -> Any:
+        half = self.life if hasattr(TaskLife, call) else self.questions
+        return getattr(half, call)
+
+
+@dataclass(frozen=True)
+class ExecutionApi:
+    """The client, one for each attempt; the attributes are the namespaces."""
+
+    task_instances: TaskInstances
+    xcoms: XComCalls
+    connections: Connections
+    variables: Variables
+    dag_runs: DagRuns
+    dags: Dags
+    assets: Unsupported
+    asset_events: Unsupported
+    hitl: Unsupported
+    task_state_store: Unsupported
+    asset_state_store: Unsupported
+
+
+def for_task(task: TaskExecutionInput, large_xcom_path: str, channel: Channel, record: TryRecord) -> ExecutionApi:
+    """The API as one attempt of a task sees it."""
+    own_run = RunKey(task.run.dag_id, task.run.run_id)
+    xcoms = XComs(channel, own_run, task.upstream_results, task.inline_xcom_budget, large_xcom_path)
+    queries = RunQueries(channel, record)
+    instances = TaskInstances(
+        TaskLife(channel, record, run_context(task)), TaskQuestions(queries, task.run, task.first_reschedule_date)
+    )
+    return _assemble(instances, XComCalls(xcoms, record, task.max_map_length), queries, task.run.dag_id, task.bundle)
+
+
+def for_callbacks(callbacks: CallbackInput, large_xcom_path: str, channel: Channel) -> ExecutionApi:
+    """The API as callbacks see it: they can't end a task, and what they write is lost."""
+    record = TryRecord()
+    own_run = RunKey(callbacks.run.dag_id, callbacks.run.run_id)
+    xcoms = XComs(channel, own_run, (), INLINE_VALUE_LIMIT, large_xcom_path)
+    queries = RunQueries(channel, record)
+    instances = TaskInstances(TaskLife(channel, record, None), TaskQuestions(queries, callbacks.run))
+    return _assemble(instances, XComCalls(xcoms, record, 0), queries, callbacks.run.dag_id, callbacks.bundle)
+
+
+def run_context(task: TaskExecutionInput) -> TIRunContext:
+    """What Airflow's server tells a task when it starts."""
+    run = DagRunRecord(run=task.run, state=DagRunState.RUNNING, start_date=task.run_start_date)
+    return TIRunContext(
+        dag_run=as_dag_run(run),
+        task_reschedule_count=task.task_reschedule_count,
+        max_tries=task.max_tries,
+        variables=[],
+        connections=[],
+        next_method=task.next_method,
+        next_kwargs=task.next_kwargs,
+        xcom_keys_to_clear=list(task.xcom_keys_to_clear),
+        should_retry=task.should_retry,
+        start_date=task.start_date if task.next_method else None,
+    )
+
+
+def _assemble(
+    instances: TaskInstances, xcoms: XComCalls, queries: RunQueries, dag_id: str, bundle: BundleReference
+) -> ExecutionApi:
+    record = queries.record
+    return ExecutionApi(
+        task_instances=instances,
+        xcoms=xcoms,
+        connections=Connections(),
+        variables=Variables(record),
+        dag_runs=DagRuns(queries),
+        dags=Dags(queries, dag_id, bundle),
+        assets=Unsupported(record, "looking up assets"),
+        asset_events=Unsupported(record, "reading asset events (inlet_events)"),
+        hitl=Unsupported(record, "waiting for human input (HITL)"),
+        task_state_store=Unsupported(record, "the task state store"),
+        asset_state_store=Unsupported(record, "the asset state store"),
+    )

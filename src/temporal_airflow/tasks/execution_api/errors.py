@@ -1,0 +1,40 @@
+"""The two ways a call is refused: as Airflow's server would, or because this version can't do it.
+
+It must not know which call it is.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import NoReturn
+
+import httpx
+from airflow.sdk.api.client import ServerResponseError
+
+from temporal_airflow.exceptions import UnsupportedFeatureError
+from temporal_airflow.tasks.try_record import TryRecord
+
+
+def server_error(status: HTTPStatus, reason: str, message: str) -> ServerResponseError:
+    """What Airflow's own client raises on such a response, so that the supervisor reacts as under Airflow."""
+    response = httpx.Response(
+        status,
+        json={"detail": {"reason": reason, "message": message}},
+        headers={"content-type": "application/json"},
+        request=httpx.Request("POST", "http://temporal-airflow.invalid/"),
+    )
+    error = ServerResponseError.from_response(response)
+    if error is None:
+        raise AssertionError(f"{status} isn't an error")
+    return error
+
+
+def not_found(message: str) -> ServerResponseError:
+    """The server's answer to a question about something that doesn't exist."""
+    return server_error(HTTPStatus.NOT_FOUND, "not_found", message)
+
+
+def refuse(record: TryRecord, message: str) -> NoReturn:
+    """Refuse a call; a task that doesn't catch it fails with this message."""
+    record.refusal = message
+    raise UnsupportedFeatureError(message)

@@ -1,0 +1,117 @@
+"""Task logs: where the file of a try is, and its lines for people.
+
+Paths follow Airflow's ``[logging] base_log_folder`` and ``log_filename_template``, so that Airflow's own readers find
+the files. It must not know the processes that write them, and it imports no more of Airflow than its configuration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from temporal_airflow.exceptions import InputError
+from temporal_airflow.models import DagRunIdentity
+
+
+@dataclass(frozen=True)
+class TryName:
+    """One try as the log file template sees it (``ti``)."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+
+def log_folder() -> Path:
+    """The folder that all log paths are relative to."""
+    from airflow.configuration import conf
+
+    return Path(conf.get("logging", "base_log_folder"))
+
+
+def log_path(run: DagRunIdentity, task_id: str, map_index: int, try_number: int) -> Path:
+    """Where the log of a try is, relative to :func:`log_folder`."""
+    from airflow.configuration import conf
+
+    template = conf.get("logging", "log_filename_template")
+    name = TryName(run.dag_id, run.run_id, task_id, map_index, try_number)
+    return _inside_log_folder(_render_jinja(template, name, run) if "{{" in template else _format(template, name, run))
+
+
+def callback_log_path(run: DagRunIdentity) -> Path:
+    """Where the log of a run's callbacks is, beside those of its tasks."""
+    return _inside_log_folder(f"dag_id={run.dag_id}/run_id={run.run_id}/callbacks.log")
+
+
+def read(path: Path) -> Iterator[str]:
+    """The lines of a log file as people read them.
+
+    Args:
+        path: absolute, or relative to :func:`log_folder`.
+    """
+    with (log_folder() / path).open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            yield from render(line.rstrip("\n"))
+
+
+def render(line: str) -> Iterator[str]:
+    """One line of a log file: the message, then the traceback if it has one."""
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        event = None
+    if not isinstance(event, dict):
+        yield line
+        return
+    yield f"[{event.get('timestamp', '-')}] {str(event.get('level', 'info')).upper()} - {event.get('event', '')}"
+    details = event.get("error_detail")
+    for position, error in enumerate(reversed(details) if isinstance(details, list) else ()):
+        yield from _render_error(error, first=position == 0)
+
+
+def _render_error(error: dict[str, Any], *, first: bool) -> Iterator[str]:
+    if not first:
+        yield "The error above led to:"
+    yield "Traceback (most recent call last):"
+    for frame in error.get("frames") or ():
+        yield f'  File "{frame.get("filename")}", line {frame.get("lineno")}, in {frame.get("name")}'
+    yield f"{error.get('exc_type')}: {error.get('exc_value')}"
+    for note in error.get("exc_notes") or ():
+        yield str(note)
+
+
+def _render_jinja(template: str, name: TryName, run: DagRunIdentity) -> str:
+    import jinja2
+
+    date = _date(run).isoformat()
+    return str(jinja2.Template(template).render(ti=name, ts=date, try_number=name.try_number))
+
+
+def _format(template: str, name: TryName, run: DagRunIdentity) -> str:
+    start, end = run.data_interval_start, run.data_interval_end
+    return template.format(
+        dag_id=name.dag_id,
+        task_id=name.task_id,
+        run_id=name.run_id,
+        data_interval_start=start.isoformat() if start else "",
+        data_interval_end=end.isoformat() if end else "",
+        logical_date=_date(run).isoformat(),
+        try_number=name.try_number,
+    )
+
+
+def _date(run: DagRunIdentity) -> datetime:
+    return run.logical_date or run.run_after
+
+
+def _inside_log_folder(rendered: str) -> Path:
+    path = Path(rendered)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"The log file {rendered!r} would lie outside [logging] base_log_folder: rename the run.")
+    return path

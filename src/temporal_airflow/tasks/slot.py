@@ -1,0 +1,73 @@
+"""The main loop of a slot: one request at a time in the main thread, each task in a fork of its own.
+
+A slot adopts the orphans of its tasks, so that whatever a killed task left behind can be found and killed here. It
+must not know how requests reach it or how its results travel on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import traceback
+from typing import assert_never
+
+from temporal_airflow.tasks import process_tree
+from temporal_airflow.tasks.channel import Channel, WorkerGoneError
+from temporal_airflow.tasks.messages import AnyReply, Failed, LoadDag, Loaded, Request, RunCallbacks, RunTask
+
+
+def serve(connection: socket.socket) -> None:
+    """Serve requests until the worker closes the connection."""
+    process_tree.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # only the worker decides
+    channel = Channel(connection)
+    try:
+        _warm_up()
+        while True:
+            channel.send(_serve_one(channel.next_request(), channel))
+    except WorkerGoneError:
+        process_tree.kill_descendants(os.getpid())
+
+
+def _serve_one(request: Request, channel: Channel) -> AnyReply:
+    try:
+        reply = _dispatch(request, channel)
+    except WorkerGoneError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, the worker reports it
+        process_tree.kill_descendants(os.getpid())
+        reply = Failed(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc(), reusable=False)
+    process_tree.reap_children()
+    if threading.active_count() > 1:  # a process with threads can't be forked safely
+        reply = reply.model_copy(update={"reusable": False})
+    return reply
+
+
+def _dispatch(request: Request, channel: Channel) -> AnyReply:
+    match request:
+        case RunTask():
+            from temporal_airflow.tasks import task_process
+
+            return task_process.run_try(request, channel)
+        case RunCallbacks():
+            from temporal_airflow.tasks import callbacks
+
+            return callbacks.run_callbacks(request, channel)
+        case LoadDag():
+            from temporal_airflow.tasks import dag_loading
+
+            return Loaded(outcome=dag_loading.load(request.input), reusable=False)  # the file's code ran in here
+        case _:
+            assert_never(request)
+
+
+def _warm_up() -> None:
+    """Load plugins once a slot instead of once a task: user code, so never in the template."""
+    from airflow.sdk.listener import get_listener_manager
+    from airflow.sdk.plugins_manager import integrate_macros_plugins
+
+    integrate_macros_plugins()
+    get_listener_manager()
