@@ -204,6 +204,11 @@ class DagRunClient:
         finally:
             ending.cancel()
 
+    async def is_open(self, workflow_id: str) -> bool:
+        """Whether a run has not ended yet."""
+        description = await self._describe(workflow_id, workflow_id)
+        return description.status == WorkflowExecutionStatus.RUNNING
+
     async def cancel(self, workflow_id: str) -> None:
         """Ask a run to end: running tasks get ``on_kill``; returns before it has ended."""
         await self._handle(workflow_id).cancel()

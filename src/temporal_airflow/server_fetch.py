@@ -37,7 +37,10 @@ async def download(folder, version):
     environment = await WorkflowEnvironment.start_local(download_dest_dir=folder, dev_server_download_version=version)
     await environment.shutdown()
 
-asyncio.run(download(*sys.argv[1:]))
+try:
+    asyncio.run(download(*sys.argv[1:]))
+except Exception as error:
+    sys.exit(str(error))
 """
 
 Report = Callable[[str], None]

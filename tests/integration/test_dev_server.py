@@ -269,6 +269,7 @@ async def test_a_cancelled_lease_stops_fetching_the_server(settings: Settings, m
     assert await asyncio.to_thread(ended.wait, PATIENCE)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 async def test_a_forked_child_keeps_no_lease(settings: Settings) -> None:
     async with lease(settings, report=print):
         child = fork_a_process_that_waits()

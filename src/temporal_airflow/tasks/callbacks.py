@@ -25,7 +25,7 @@ from temporal_airflow.tasks.execution_api import client as execution_api
 from temporal_airflow.tasks.messages import CallbacksDone, RunCallbacks
 
 WAIT = 1.0
-"""Seconds between two heartbeats."""
+"""Seconds between two looks at whether the process is done."""
 
 CANCELLED = "The callbacks were cancelled"
 
@@ -75,7 +75,6 @@ def _watch(process: DagFileProcessorProcess, channel: Channel) -> int:
     process.selector.register(channel, selectors.EVENT_READ, (_notice, process.selector.unregister))
     while not process.is_ready:
         process._service_subprocess(WAIT)
-        channel.heartbeat()
         if channel.cancelled:
             process_tree.kill_descendants(os.getpid())
     return int(process._exit_code or 0)

@@ -5,9 +5,12 @@ It must not know what requests mean.
 
 from __future__ import annotations
 
+import contextlib
 import select
+import signal
 import socket
-import time
+from collections.abc import Iterator
+from types import FrameType
 
 from temporal_airflow.exceptions import TemporalAirflowError
 from temporal_airflow.tasks import messages
@@ -40,7 +43,7 @@ class Channel:
         self._received = bytearray()
         self._scanned = 0
         self._questions = 0
-        self._last_heartbeat = 0.0
+        self._sending = False
 
     def fileno(self) -> int:
         """For selectors."""
@@ -52,10 +55,14 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Send a message, however long it takes the worker to read it."""
+        line = messages.encode(message)
+        self._sending = True
         try:
-            self._socket.sendall(messages.encode(message))
+            self._socket.sendall(line)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerGoneError from error
+        finally:
+            self._sending = False
 
     def next_request(self) -> Request:
         """Wait for work; a cancellation that came too late for the previous request is dropped."""
@@ -77,12 +84,20 @@ class Channel:
                 raise AssertionError(f"{type(message).__name__} while a request is served")  # noqa: TRY004  # a defect
             self.cancelled = True
 
-    def heartbeat(self) -> None:
-        """Tell the worker that all is well, not more often than it needs."""
-        now = time.monotonic()
-        if now - self._last_heartbeat >= HEARTBEAT_INTERVAL:
-            self._last_heartbeat = now
-            self.send(Heartbeat())
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[None]:
+        """Send heartbeats as long as the context lasts, whatever this process is busy with.
+
+        A timer signal does it: no thread, which would make forks unsafe, and no beat from a process that hangs in the
+        kernel. Forks inherit the handler, not the timer.
+        """
+        signal.signal(signal.SIGALRM, self._beat)
+        signal.setitimer(signal.ITIMER_REAL, HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def ask(self, question: Question) -> Answer:
         """Ask the worker and wait for its answer.
@@ -102,6 +117,11 @@ class Channel:
                     return answer
                 case other:
                     raise AssertionError(f"{type(other).__name__} instead of an answer")
+
+    def _beat(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._sending:  # never into the middle of another message
+            with contextlib.suppress(WorkerGoneError):  # the next message notices, at a place that can bear it
+                self.send(Heartbeat())
 
     def _receive(self) -> Request | Cancel | Answer:
         while not self._line_waiting():

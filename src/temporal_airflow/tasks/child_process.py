@@ -31,6 +31,7 @@ def entrypoint(channel: Channel, target: Callable[[], None]) -> Callable[[], Non
         process_tree.die_with_parent(slot)
         channel.close()
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         target()
 
     return run

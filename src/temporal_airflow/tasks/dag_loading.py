@@ -94,7 +94,7 @@ def _limits() -> RunLimits:
 def _find(request: LoadDagInput) -> tuple[BaseDagBundle, DAG]:
     """The DAG asked for and the bundle its file is in."""
     if request.path is not None:
-        path = _checked_file(Path(request.path))
+        path = checked_file(Path(request.path))
         for bundle in _bundles():
             if path.is_relative_to(bundle.path.resolve()):
                 return bundle, _choose(_parse(path, bundle), request.dag_id, str(path))
@@ -116,7 +116,12 @@ def _bundles() -> Iterator[BaseDagBundle]:
         yield bundle
 
 
-def _checked_file(path: Path) -> Path:
+def checked_file(path: Path) -> Path:
+    """The absolute path of what can be a DAG file.
+
+    Raises:
+        DagFileError: saying why it can't.
+    """
     if not path.exists():
         raise DagFileError(f"DAG file {path} doesn't exist.")
     if path.is_dir():

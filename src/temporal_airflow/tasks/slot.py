@@ -51,11 +51,13 @@ def _dispatch(request: Request, channel: Channel) -> AnyReply:
         case RunTask():
             from temporal_airflow.tasks import task_process
 
-            return task_process.run_try(request, channel)
+            with channel.beating():
+                return task_process.run_try(request, channel)
         case RunCallbacks():
             from temporal_airflow.tasks import callbacks
 
-            return callbacks.run_callbacks(request, channel)
+            with channel.beating():
+                return callbacks.run_callbacks(request, channel)
         case LoadDag():
             from temporal_airflow.tasks import dag_loading
 

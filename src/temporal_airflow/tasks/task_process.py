@@ -73,11 +73,6 @@ class TaskProcess(supervisor.ActivitySubprocess):
         channel.poll()
         return True
 
-    def _service_subprocess(self, *args: Any, **kwargs: Any) -> int | None:
-        exit_code: int | None = super()._service_subprocess(*args, **kwargs)
-        self.channel.heartbeat()
-        return exit_code
-
     def _send_heartbeat_if_needed(self) -> None:
         if self.channel.cancelled:
             self._last_heartbeat_attempt = 0  # a cancellation doesn't wait for the next heartbeat

@@ -1,0 +1,49 @@
+"""The commands by name, with the help that is common to them."""
+
+from __future__ import annotations
+
+import typer
+
+from temporal_airflow.cli import cancel, dev, doctor, list_runs, logs, run, status, trigger, worker, xcom
+
+EPILOG = (
+    "Exit codes: 0 success, 1 the run failed, 2 wrong usage or input, 3 no server, 130 interrupted. "
+    "RUN is a workflow id, or dag_id/run_id. "
+    "Example: temporal-airflow run examples/simple_dag.py"
+)
+
+app = typer.Typer(
+    name="temporal-airflow",
+    help="Run unchanged Apache Airflow DAGs as durable Temporal workflows.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def version(
+    show: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),  # noqa: FBT001,FBT003
+) -> None:
+    """Run unchanged Apache Airflow DAGs as durable Temporal workflows."""
+    if show:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"temporal-airflow {installed('temporal-airflow')}")
+        raise typer.Exit
+
+
+for name, command in (
+    ("run", run.run),
+    ("worker", worker.worker),
+    ("trigger", trigger.trigger),
+    ("status", status.status),
+    ("list", list_runs.list_runs),
+    ("logs", logs.logs),
+    ("xcom", xcom.xcom),
+    ("cancel", cancel.cancel),
+    ("dev", dev.dev),
+    ("doctor", doctor.doctor),
+):
+    app.command(name)(command)

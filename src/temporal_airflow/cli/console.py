@@ -1,0 +1,65 @@
+"""How commands speak: progress and errors to stderr, data to stdout, exit codes by the kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from temporalio.service import RPCError
+
+from temporal_airflow.client import DagRunClient
+from temporal_airflow.connection import Connection, connect
+from temporal_airflow.exceptions import ExitCode, TemporalAirflowError
+from temporal_airflow.settings import Settings, load_settings
+
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+stdout = Console(highlight=False)
+
+
+def report(progress: str) -> None:
+    """Tell what takes time."""
+    stderr.print(progress, style="dim", markup=False)
+
+
+def warn(warning: str) -> None:
+    """Tell what the user should know, though it stops nothing."""
+    stderr.print(f"Warning: {warning}", style="yellow", markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value, and nothing else, on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def execute(command: Coroutine[Any, Any, ExitCode]) -> NoReturn:
+    """Run a command to its end and leave with its exit code; a user's mistake gives a message, not a stack trace."""
+    try:
+        code = asyncio.run(command)
+    except TemporalAirflowError as error:
+        fail(str(error), error.exit_code)
+    except RPCError as error:
+        fail(f"The Temporal server can't be reached any more: {error.message}", ExitCode.NO_SERVER)
+    except KeyboardInterrupt:
+        fail("Interrupted.", ExitCode.INTERRUPTED)
+    raise typer.Exit(code)
+
+
+def fail(message: str, code: ExitCode) -> NoReturn:
+    """End the command with an error."""
+    stderr.print("Error:", style="bold red", end=" ")
+    stderr.print(message, markup=False)
+    raise typer.Exit(code)
+
+
+@asynccontextmanager
+async def connected(settings: Settings | None = None) -> AsyncIterator[tuple[Connection, DagRunClient]]:
+    """A connection for commands that read or act on runs."""
+    async with connect(settings or load_settings(), report=report) as connection:
+        yield connection, DagRunClient(connection.client)

@@ -1,0 +1,80 @@
+"""Arguments and options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from temporal_airflow.exceptions import InputError
+
+
+class Output(str, Enum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Workflow id, or dag_id/run_id.")]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
+MapIndex = Annotated[int, typer.Option(help="Which instance of a mapped task.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table or JSON.")]
+DagId = Annotated[str | None, typer.Option(help="Which DAG, if the file holds several.")]
+RunId = Annotated[str | None, typer.Option(help="The run's id; Airflow makes one otherwise.")]
+LogicalDate = Annotated[str | None, typer.Option(metavar="T", help="Logical date in ISO 8601; now otherwise.")]
+Conf = Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Configuration of the run (params, dag_run.conf).")]
+
+
+def read_conf(text: str | None) -> dict[str, Any]:
+    """Read ``--conf``.
+
+    Raises:
+        InputError: if it isn't a JSON object, or its file can't be read.
+    """
+    if text is None:
+        return {}
+    source = "--conf"
+    if text.startswith("@"):
+        source = text[1:]
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"The conf file {source!r} can't be read: {error.strerror}.") from error
+    try:
+        conf = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{source} is not JSON: {error}.") from error
+    if not isinstance(conf, dict):
+        raise InputError(f"{source} must be a JSON object such as {{\"key\": 1}}, not {type(conf).__name__}.")
+    return conf
+
+
+def read_logical_date(text: str | None) -> datetime | None:
+    """Read ``--logical-date``; without a zone it is in UTC.
+
+    Raises:
+        InputError: if it isn't a date.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--logical-date {text!r} is not a date; write it like 2026-01-31T06:00:00+00:00.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def check_dag_file(path: Path) -> Path:
+    """Refuse what can't be a DAG file before anything starts.
+
+    Raises:
+        InputError: saying what is wrong with it.
+    """
+    from temporal_airflow.tasks.dag_loading import checked_file
+
+    return checked_file(path)

@@ -1,0 +1,132 @@
+"""``temporal-airflow run``: one DAG file, run to its end with everything in place."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from airflow.utils.state import DagRunState
+
+from temporal_airflow import client, in_place
+from temporal_airflow.cli import options
+from temporal_airflow.cli.console import execute, print_json, report, stderr, stdout, warn
+from temporal_airflow.cli.run_view import RunView, print_summary, run_json, run_table
+from temporal_airflow.exceptions import ExitCode, TemporalAirflowError
+from temporal_airflow.in_place import InPlace, open_in_place
+from temporal_airflow.models import DagRunRecord, LoadDagInput, LoadedDag, XComRequest
+from temporal_airflow.settings import load_settings
+
+
+class LeftAtOnceError(TemporalAirflowError):
+    """The user interrupted twice: what runs is left to the server."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def run(  # noqa: PLR0917  # Typer reads the command's options from here
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="DAG file.")],
+    dag_id: options.DagId = None,
+    run_id: options.RunId = None,
+    logical_date: options.LogicalDate = None,
+    conf: options.Conf = None,
+    output: options.OutputOption = options.Output.TABLE,
+    xcom: Annotated[bool, typer.Option("--xcom", help="Add XComs to the JSON output.")] = False,  # noqa: FBT002
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Use a server in memory that leaves nothing behind.")
+    ] = False,  # noqa: FBT002
+) -> None:
+    """Run a DAG file to its end: finds or starts a server, runs the tasks here, shows them live.
+
+    Ctrl-C cancels the run and waits for it; a second Ctrl-C leaves at once. With the --run-id of a run that is still
+    open, it goes on with that run. Example: temporal-airflow run examples/simple_dag.py --output json
+    """
+    execute(_run(file, dag_id, run_id, logical_date, conf, output, with_xcom=xcom, ephemeral=ephemeral))
+
+
+async def _run(
+    file: Path,
+    dag_id: str | None,
+    run_id: str | None,
+    logical_date: str | None,
+    conf: str | None,
+    output: options.Output,
+    *,
+    with_xcom: bool,
+    ephemeral: bool,
+) -> ExitCode:
+    path = options.check_dag_file(file)
+    request = LoadDagInput(
+        path=str(path),
+        dag_id=dag_id,
+        run_id=run_id,
+        logical_date=options.read_logical_date(logical_date),
+        conf=options.read_conf(conf),
+        now=client.now(),
+    )
+    settings = load_settings()
+    folder = in_place.dags_folder_of(path)
+    async with open_in_place(folder, settings, ephemeral=ephemeral, report=report) as place:
+        loaded = await in_place.load_dag(place.template, request)
+        for warning in loaded.definition.warnings:
+            warn(warning)
+        async with place.worker():
+            workflow_id = await _start_or_join(place, loaded)
+            url = place.connection.workflow_url(workflow_id)
+            async with _interrupts_cancel(place, workflow_id):
+                record = await _follow(place, workflow_id)
+            if output == options.Output.JSON:
+                xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
+                print_json(run_json(record, xcoms))
+        if output == options.Output.TABLE and not stderr.is_terminal:
+            stdout.print(run_table(record))
+        print_summary(stderr, record, None if ephemeral else url)
+    return ExitCode.SUCCESS if record.state == DagRunState.SUCCESS else ExitCode.RUN_FAILED
+
+
+async def _start_or_join(place: InPlace, loaded: LoadedDag) -> str:
+    open_run = await place.client.open_run_of(loaded.run.dag_id, loaded.run.run_id)
+    if open_run is not None:
+        report(f"Run {loaded.run.run_id} is still open: going on with it.")
+        return open_run
+    return await place.start(loaded)
+
+
+async def _follow(place: InPlace, workflow_id: str) -> DagRunRecord:
+    with RunView(stderr) as view:
+        async for record in place.client.watch(workflow_id):
+            view.show(record)
+    return record
+
+
+@asynccontextmanager
+async def _interrupts_cancel(place: InPlace, workflow_id: str) -> AsyncIterator[None]:
+    """First Ctrl-C: cancel the run and go on watching; second: leave."""
+    loop = asyncio.get_running_loop()
+    main_task = asyncio.current_task()
+    assert main_task is not None
+    cancelling: list[asyncio.Task[None]] = []
+
+    def interrupted() -> None:
+        if cancelling:
+            main_task.cancel()
+            return
+        report("Cancelling the run; press Ctrl-C again to leave at once.")
+        cancelling.append(asyncio.create_task(place.client.cancel(workflow_id)))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted)
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        raise LeftAtOnceError(
+            f"Left at once. The run {workflow_id} is still open on the server; its tasks here are stopped. "
+            "Go on with it by the same command with its --run-id, or end it with `temporal-airflow cancel`."
+        ) from error
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,53 @@
+"""``temporal-airflow xcom``: what a task instance pushed, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from temporal_airflow.cli import options
+from temporal_airflow.cli.console import connected, execute, print_json
+from temporal_airflow.cli.run_view import xcom_value
+from temporal_airflow.exceptions import ExitCode, InputError
+from temporal_airflow.models import DagRunRecord, XComRequest
+
+
+def xcom(
+    run: options.Run,
+    task: options.Task,
+    key: Annotated[str | None, typer.Option(help="Only this key's value; all keys otherwise.")] = None,
+    map_index: options.MapIndex = -1,
+) -> None:
+    """Print XComs of a task instance as JSON: the value of --key, or an object of all keys."""
+    execute(_xcom(run, task, key, map_index))
+
+
+async def _xcom(run: str, task: str, key: str | None, map_index: int) -> ExitCode:
+    async with connected() as (_, client):
+        workflow_id = await client.find(run)
+        check_task(await client.record(workflow_id), task, map_index)
+        found = await client.xcoms(workflow_id, XComRequest(task_id=task, map_index=map_index, key=key))
+    values = {record.key: xcom_value(record) for record in found}
+    if key is None:
+        print_json(values)
+    elif key in values:
+        print_json(values[key])
+    else:
+        raise InputError(f"Task {task!r} (map index {map_index}) of {run!r} has no XCom {key!r}.")
+    return ExitCode.SUCCESS
+
+
+def check_task(record: DagRunRecord, task: str, map_index: int) -> None:
+    """Refuse a task instance that the run doesn't have.
+
+    Raises:
+        InputError: naming those it has.
+    """
+    indexes = [ti.map_index for ti in record.task_instances if ti.task_id == task]
+    if not indexes:
+        names = ", ".join(sorted({ti.task_id for ti in record.task_instances}))
+        raise InputError(f"Run {record.run.run_id!r} has no task {task!r}; it has: {names}.")
+    if map_index not in indexes:
+        known = "is not mapped" if indexes == [-1] else f"has map indexes {min(indexes)} to {max(indexes)}"
+        raise InputError(f"Task {task!r} {known}; there is no map index {map_index} (--map-index).")

@@ -1,0 +1,226 @@
+"""The process tree as the worker sees it: template, slots and pool; what dies with whom."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from airflow.callbacks.callback_requests import DagCallbackRequest
+from airflow.utils.state import TaskInstanceState
+
+from temporal_airflow.exceptions import ProcessLostError
+from temporal_airflow.models import BundleReference, CallbackInput
+from temporal_airflow.tasks.bundles import BUNDLE_NAME
+from temporal_airflow.tasks.messages import CallbacksDone, RunCallbacks, TaskDone
+from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
+
+if TYPE_CHECKING:
+    from .conftest import TaskBench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DRIVER = """
+    import asyncio, os, sys
+    from temporal_airflow.tasks.messages import RunTask
+    from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
+
+    async def main():
+        async with ProcessTemplate.start(os.environ) as template:
+            async with SlotPool(template, 1).slot() as slot:
+                await slot.send(RunTask.model_validate_json(sys.stdin.readline()))
+                while True:
+                    await slot.receive()
+
+    asyncio.run(main())
+"""
+"""A worker in miniature: runs one task until it is killed."""
+
+
+async def eventually(condition: Callable[[], Any], description: str, patience: float = 20) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"Never: {description}"
+        await asyncio.sleep(0.01)
+
+
+def running(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+async def noted_pids(tasks: TaskBench, name: str) -> list[int]:
+    note = tasks.scratch / name
+    await eventually(lambda: note.exists() and note.read_text().strip(), f"the task writes {name}")
+    return [int(pid) for pid in note.read_text().split()]
+
+
+async def test_a_slot_is_used_again(tasks: TaskBench) -> None:
+    async with tasks.pool.slot() as first:
+        pass
+    async with tasks.pool.slot() as second:
+        assert second is first
+
+
+async def test_no_more_slots_than_the_maximum(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=1)
+    async with pool.slot():
+        waiting = asyncio.create_task(pool.slot().__aenter__())
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done
+    await waiting
+    await pool.close()
+
+
+async def test_a_slot_is_replaced_after_so_many_uses(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=1, max_uses=2)
+    pids = []
+    for _ in range(3):
+        async with pool.slot() as slot:
+            pids.append(slot.pid)
+    assert pids[0] == pids[1] != pids[2]
+    await eventually(lambda: not running([pids[0]]), "the worn slot ends")
+    await pool.close()
+
+
+async def test_a_slot_that_dies_idle_is_replaced_unnoticed(tasks: TaskBench) -> None:
+    async with tasks.pool.slot() as slot:
+        pass
+    os.kill(slot.pid, signal.SIGKILL)
+    await eventually(lambda: not slot.alive, "the death is noticed")
+    assert (await tasks.run("nothing")).result.state == TaskInstanceState.SUCCESS
+
+
+async def test_a_slot_that_dies_at_work_is_a_lost_process(tasks: TaskBench) -> None:
+    with pytest.raises(ProcessLostError):
+        async with tasks.pool.slot() as slot:
+            await slot.send(tasks.run_task(tasks.task("stubborn")))
+            pids = await noted_pids(tasks, "stubborn")
+            os.kill(slot.pid, signal.SIGKILL)
+            await tasks.reply(slot)
+    assert not running(pids)
+    assert (await tasks.run("nothing")).result.state == TaskInstanceState.SUCCESS
+
+
+async def test_a_killed_slot_takes_everything_below_it_along(tasks: TaskBench) -> None:
+    slot = await tasks.template.fork_slot()
+    await slot.send(tasks.run_task(tasks.task("stubborn")))
+    pids = await noted_pids(tasks, "stubborn")
+    assert os.getsid(pids[1]) == pids[1]  # in a session of its own
+    slot.kill()
+    await slot.wait_closed()
+    assert not running([slot.pid, *pids])
+
+
+async def test_an_exception_in_the_worker_kills_the_slot(tasks: TaskBench) -> None:
+    pids: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        async with tasks.pool.slot() as slot:
+            await slot.send(tasks.run_task(tasks.task("stubborn")))
+            pids = await noted_pids(tasks, "stubborn")
+            raise ZeroDivisionError
+    assert not running([slot.pid, *pids])
+
+
+async def test_strays_of_a_task_that_failed_are_swept(tasks: TaskBench) -> None:
+    async with tasks.pool.slot() as slot:
+        await slot.send(tasks.run_task(tasks.task("stubborn")))
+        task, stray = await noted_pids(tasks, "stubborn")
+        os.kill(task, signal.SIGKILL)
+        reply = await tasks.reply(slot)
+        assert isinstance(reply, TaskDone)
+        assert reply.result.error == "Process was killed by SIGKILL"
+        assert not running([stray])
+
+
+async def test_nothing_survives_a_worker_that_is_killed(tasks: TaskBench, task_environment: dict[str, str]) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(DRIVER)], env=task_environment, stdin=subprocess.PIPE, text=True
+    )
+    assert driver.stdin is not None
+    with driver, driver.stdin:
+        driver.stdin.write(tasks.run_task(tasks.task("stubborn")).model_dump_json() + "\n")
+        driver.stdin.flush()
+        pids = await noted_pids(tasks, "stubborn")
+        below = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
+        assert set(pids) <= set(below)
+        driver.kill()
+        killed = time.monotonic()
+        await eventually(lambda: not running(below), "everything below the worker is gone")
+        assert time.monotonic() - killed < 2
+
+
+async def test_ctrl_c_reaches_the_worker_only(tasks: TaskBench) -> None:
+    slot = await tasks.template.fork_slot()
+    assert os.getpgid(slot.pid) != os.getpgid(0)
+    os.killpg(os.getpgid(slot.pid), signal.SIGINT)
+    os.killpg(os.getpgid(slot.pid), signal.SIGTERM)
+    await slot.send(tasks.run_task(tasks.task("nothing")))
+    assert isinstance(await tasks.reply(slot), TaskDone)
+    slot.kill()
+    await slot.wait_closed()
+
+
+async def test_an_airflow_that_cannot_start_says_why(tmp_path: Path, task_environment: dict[str, str]) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "airflow_local_settings.py").write_text("raise ValueError('broken settings')")
+    async with ProcessTemplate.start(task_environment | {"AIRFLOW_HOME": str(tmp_path)}) as template:
+        with pytest.raises(ProcessLostError, match="broken settings"):
+            await template.ready()
+        with pytest.raises(ProcessLostError, match="broken settings"):
+            await template.fork_slot()
+
+
+async def test_a_template_that_dies_is_a_lost_process(task_environment: dict[str, str]) -> None:
+    async with ProcessTemplate.start(task_environment) as template:
+        slot = await template.fork_slot()
+        parent = psutil.Process(slot.pid).ppid()
+        os.kill(parent, signal.SIGKILL)
+        with pytest.raises(ProcessLostError):
+            await slot.receive()
+        with pytest.raises(ProcessLostError):
+            await template.fork_slot()
+        slot.kill()
+        await slot.wait_closed()
+        await eventually(lambda: not running([slot.pid]), "the slot dies with the template")
+
+
+async def test_a_dag_callback_runs(tasks: TaskBench) -> None:
+    reply = await tasks.request(callbacks(tasks, is_failure_callback=False))
+    assert isinstance(reply, CallbacksDone)
+    assert (reply.exit_code, reply.error) == (0, None)
+    run_id, reason = (tasks.scratch / "dag_callback").read_text().split()
+    log = tasks.log_folder / "dag_id=dag_callbacks" / f"run_id={run_id}" / "callbacks.log"
+    assert reason == "success"
+    assert "Executing on_success dag callback" in log.read_text()
+
+
+async def test_a_callback_that_crashes_is_an_error(tasks: TaskBench) -> None:
+    reply = await tasks.request(callbacks(tasks, is_failure_callback=True))
+    assert isinstance(reply, CallbacksDone)
+    assert reply.exit_code == 9
+    assert reply.error == "The process of the callbacks ended with exit code 9"
+
+
+def callbacks(tasks: TaskBench, *, is_failure_callback: bool) -> RunCallbacks:
+    run = tasks.task("only", file="dag_callbacks.py").run
+    request = DagCallbackRequest(
+        filepath="dag_callbacks.py",
+        bundle_name=BUNDLE_NAME,
+        bundle_version=None,
+        dag_id="dag_callbacks",
+        run_id=run.run_id,
+        is_failure_callback=is_failure_callback,
+        msg="success",
+    )
+    bundle = BundleReference(name=BUNDLE_NAME, relative_fileloc="dag_callbacks.py")
+    callback = CallbackInput(run=run, bundle=bundle, label="DAG callback", request=request.to_json())
+    return RunCallbacks(input=callback, large_xcom_path=f"file://{tasks.home}/xcom")
