@@ -27,9 +27,6 @@ WORKFLOW_TASKS = 2
 HEARTBEAT_INTERVAL = timedelta(seconds=1)
 """How soon a cancellation reaches a task: it travels on the answer to a heartbeat."""
 
-DELIVERY_TIMEOUT = 60.0
-"""Seconds that a stopping worker waits for the server to take the last results."""
-
 
 @dataclass(frozen=True)
 class WorkerOptions:
@@ -91,11 +88,10 @@ async def run_worker(
         ServerError: if the server stops talking to the worker for good.
     """
     pool = SlotPool(template, maximum=options.concurrency)
-    activities = TaskActivities(client, pool, settings.large_xcom_path)
+    activities = TaskActivities(client, settings.large_xcom_path)
     workers = _build_workers(client, options, activities)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(pool.close)
-        stack.push_async_callback(activities.delivery.finish, DELIVERY_TIMEOUT)
+        await stack.enter_async_context(activities.on(pool))
         for worker in workers:
             try:
                 await stack.enter_async_context(worker)
@@ -106,12 +102,11 @@ async def run_worker(
 
 def _build_workers(client: Client, options: WorkerOptions, activities: TaskActivities) -> list[Worker]:
     graceful = timedelta(seconds=options.drain_timeout)
-    functions = [activities.run_airflow_task, activities.run_airflow_callbacks, activities.load_airflow_dag]
     main = Worker(
         client,
         task_queue=options.task_queue,
         workflows=workflow_classes(),
-        activities=functions,
+        activities=activities.functions,
         max_cached_workflows=options.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         max_concurrent_activities=options.concurrency,
@@ -123,7 +118,7 @@ def _build_workers(client: Client, options: WorkerOptions, activities: TaskActiv
         Worker(
             client,
             task_queue=identifiers.task_queue(options.task_queue, queue),
-            activities=functions,
+            activities=activities.functions,
             max_concurrent_activities=options.concurrency,
             graceful_shutdown_timeout=graceful,
             max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,

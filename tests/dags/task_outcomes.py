@@ -166,7 +166,7 @@ with DAG("task_outcomes", schedule=None) as dag:
     def looks_up(ti=None):
         try:
             Variable.get("absent")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             missing = str(error)
         return [Variable.get("present"), Variable.get("absent", default="fallback"), missing]
 
@@ -186,12 +186,29 @@ with DAG("task_outcomes", schedule=None) as dag:
     def asks(ti=None):
         counts = ti.get_ti_count(dag_id="task_outcomes", run_ids=["other"], states=["success"])
         states = ti.get_task_states(dag_id="task_outcomes", run_ids=["other"])
-        return [counts, states, ti.get_dagrun_state("task_outcomes", "other"), ti.get_dr_count("task_outcomes", run_ids=["other", "none"])]
+        runs = ti.get_dr_count("task_outcomes", run_ids=["other", "none"])
+        return [counts, states, ti.get_dagrun_state("task_outcomes", "other"), runs]
 
     TriggerDagRunOperator(task_id="triggers", trigger_dag_id="other")
     DateTimeSensorAsync(task_id="defers", target_time="2999-01-01T00:00:00+00:00")
     for each in (
-        answer, nothing, failing, failing_for_good, skipping, hard_exit, silent_exit, soft_exit, crashing, killed, slow,
-        many_small, secretive, looks_up, sets_variable, writes_elsewhere, emits, asks,
+        answer,
+        nothing,
+        failing,
+        failing_for_good,
+        skipping,
+        hard_exit,
+        silent_exit,
+        soft_exit,
+        crashing,
+        killed,
+        slow,
+        many_small,
+        secretive,
+        looks_up,
+        sets_variable,
+        writes_elsewhere,
+        emits,
+        asks,
     ):
         each()

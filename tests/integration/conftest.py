@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,17 +128,18 @@ def a_run(dag_id: str) -> DagRunIdentity:
 
 
 @pytest.fixture(scope="module")
-def task_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def task_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of processes that run the tasks of ``tests/dags``, with an Airflow home of its own."""
     home = tmp_path_factory.mktemp("airflow_home")
     (home / "scratch").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    yield environment | bundle_environment(DAGS_FOLDER) | {
+    environment |= {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_VAULT": "generic://user:s3cr3t-passw0rd@host/",
         "AIRFLOW_VAR_PRESENT": "from the environment",
         "TASK_TEST_SCRATCH": str(home / "scratch"),
     }
+    return environment | bundle_environment(DAGS_FOLDER)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -158,6 +159,3 @@ def tasks(shared_task_bench: TaskBench) -> TaskBench:
     for note in bench.scratch.iterdir():
         note.unlink()
     return bench
-
-
-Eventually = Callable[..., Awaitable[None]]

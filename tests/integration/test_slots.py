@@ -21,7 +21,7 @@ from airflow.utils.state import TaskInstanceState
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import BundleReference, CallbackInput
 from temporal_airflow.tasks.bundles import BUNDLE_NAME
-from temporal_airflow.tasks.messages import CallbacksDone, RunCallbacks, TaskDone
+from temporal_airflow.tasks.messages import CallbacksDone, Cancel, RunCallbacks, TaskDone
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
 
 if TYPE_CHECKING:
@@ -54,7 +54,14 @@ async def eventually(condition: Callable[[], Any], description: str, patience: f
 
 
 def running(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if is_running(pid)]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def noted_pids(tasks: TaskBench, name: str) -> list[int]:
@@ -100,12 +107,18 @@ async def test_a_slot_that_dies_idle_is_replaced_unnoticed(tasks: TaskBench) -> 
 
 
 async def test_a_slot_that_dies_at_work_is_a_lost_process(tasks: TaskBench) -> None:
-    with pytest.raises(ProcessLostError):
+    pids: list[int] = []
+
+    async def use_a_slot_that_dies() -> None:
         async with tasks.pool.slot() as slot:
             await slot.send(tasks.run_task(tasks.task("stubborn")))
-            pids = await noted_pids(tasks, "stubborn")
+            pids.extend(await noted_pids(tasks, "stubborn"))
             os.kill(slot.pid, signal.SIGKILL)
             await tasks.reply(slot)
+
+    with pytest.raises(ProcessLostError):
+        await use_a_slot_that_dies()
+    assert pids
     assert not running(pids)
     assert (await tasks.run("nothing")).result.state == TaskInstanceState.SUCCESS
 
@@ -122,12 +135,17 @@ async def test_a_killed_slot_takes_everything_below_it_along(tasks: TaskBench) -
 
 async def test_an_exception_in_the_worker_kills_the_slot(tasks: TaskBench) -> None:
     pids: list[int] = []
-    with pytest.raises(ZeroDivisionError):
+
+    async def use_a_slot_and_fail() -> None:
         async with tasks.pool.slot() as slot:
             await slot.send(tasks.run_task(tasks.task("stubborn")))
-            pids = await noted_pids(tasks, "stubborn")
+            pids.extend([slot.pid, *await noted_pids(tasks, "stubborn")])
             raise ZeroDivisionError
-    assert not running([slot.pid, *pids])
+
+    with pytest.raises(ZeroDivisionError):
+        await use_a_slot_and_fail()
+    assert pids
+    assert not running(pids)
 
 
 async def test_strays_of_a_task_that_failed_are_swept(tasks: TaskBench) -> None:
@@ -142,7 +160,7 @@ async def test_strays_of_a_task_that_failed_are_swept(tasks: TaskBench) -> None:
 
 
 async def test_nothing_survives_a_worker_that_is_killed(tasks: TaskBench, task_environment: dict[str, str]) -> None:
-    driver = subprocess.Popen(
+    driver = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", textwrap.dedent(DRIVER)], env=task_environment, stdin=subprocess.PIPE, text=True
     )
     assert driver.stdin is not None
@@ -179,18 +197,56 @@ async def test_an_airflow_that_cannot_start_says_why(tmp_path: Path, task_enviro
             await template.fork_slot()
 
 
-async def test_a_template_that_dies_is_a_lost_process(task_environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("victim", ["template", "guardian"])
+async def test_a_template_that_dies_takes_its_tasks_along_and_is_replaced(
+    tasks: TaskBench, task_environment: dict[str, str], victim: str
+) -> None:
     async with ProcessTemplate.start(task_environment) as template:
         slot = await template.fork_slot()
-        parent = psutil.Process(slot.pid).ppid()
-        os.kill(parent, signal.SIGKILL)
+        await slot.send(tasks.run_task(tasks.task("stubborn")))
+        task, stray = await noted_pids(tasks, "stubborn")
+        parent = psutil.Process(slot.pid).parent()
+        assert parent is not None
+        os.kill(parent.pid if victim == "template" else parent.ppid(), signal.SIGKILL)
         with pytest.raises(ProcessLostError):
-            await slot.receive()
-        with pytest.raises(ProcessLostError):
-            await template.fork_slot()
+            await tasks.reply(slot)
         slot.kill()
         await slot.wait_closed()
-        await eventually(lambda: not running([slot.pid]), "the slot dies with the template")
+        await eventually(lambda: not running([slot.pid, task]), "slot and task die with it")
+        if victim == "template":
+            await eventually(lambda: not running([stray]), "the guardian sweeps what is in other sessions")
+        else:
+            os.kill(stray, signal.SIGKILL)  # the one thing nobody is left to find
+        successor = await template.fork_slot()
+        await successor.send(tasks.run_task(tasks.task("nothing")))
+        assert isinstance(await tasks.reply(successor), TaskDone)
+
+
+async def test_a_fork_that_nobody_waits_for_any_more_is_killed(tasks: TaskBench) -> None:
+    slot = await tasks.template.fork_slot()
+    template = psutil.Process(slot.pid).parent()
+    assert template is not None
+    before = {process.pid for process in template.children()}
+    forking = asyncio.create_task(tasks.template.fork_slot())
+    await eventually(lambda: {process.pid for process in template.children()} > before, "a slot is forked")
+    forking.cancel()
+    await asyncio.wait([forking])
+    if not forking.cancelled():
+        forking.result().kill()
+    await eventually(lambda: {process.pid for process in template.children()} == before, "and killed")
+    slot.kill()
+    await slot.wait_closed()
+
+
+async def test_cancelled_callbacks_are_killed(tasks: TaskBench) -> None:
+    async with tasks.pool.slot() as slot:
+        await slot.send(callbacks(tasks, is_failure_callback=False, file="slow_callbacks.py"))
+        pids = await noted_pids(tasks, "slow_callback")
+        await slot.send(Cancel())
+        reply = await tasks.reply(slot)
+        assert isinstance(reply, CallbacksDone)
+        assert reply.error == "The callbacks were cancelled"
+        assert not running(pids)
 
 
 async def test_a_dag_callback_runs(tasks: TaskBench) -> None:
@@ -210,17 +266,17 @@ async def test_a_callback_that_crashes_is_an_error(tasks: TaskBench) -> None:
     assert reply.error == "The process of the callbacks ended with exit code 9"
 
 
-def callbacks(tasks: TaskBench, *, is_failure_callback: bool) -> RunCallbacks:
-    run = tasks.task("only", file="dag_callbacks.py").run
+def callbacks(tasks: TaskBench, *, is_failure_callback: bool, file: str = "dag_callbacks.py") -> RunCallbacks:
+    run = tasks.task("only", file=file).run
     request = DagCallbackRequest(
-        filepath="dag_callbacks.py",
+        filepath=file,
         bundle_name=BUNDLE_NAME,
         bundle_version=None,
-        dag_id="dag_callbacks",
+        dag_id=run.dag_id,
         run_id=run.run_id,
         is_failure_callback=is_failure_callback,
         msg="success",
     )
-    bundle = BundleReference(name=BUNDLE_NAME, relative_fileloc="dag_callbacks.py")
+    bundle = BundleReference(name=BUNDLE_NAME, relative_fileloc=file)
     callback = CallbackInput(run=run, bundle=bundle, label="DAG callback", request=request.to_json())
     return RunCallbacks(input=callback, large_xcom_path=f"file://{tasks.home}/xcom")

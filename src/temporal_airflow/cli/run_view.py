@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from rich.text import Text
 from temporal_airflow.exceptions import TemporalAirflowError
 from temporal_airflow.identifiers import task_label, workflow_id
 from temporal_airflow.models import DagRunRecord, TaskInstanceRecord, XComRecord
+from temporal_airflow.tasks.xcom_values import read_value
 
 COLOURS = {
     "success": "green",
@@ -116,19 +116,6 @@ def run_json(record: DagRunRecord, xcoms: Iterable[XComRecord] | None = None) ->
     }
 
 
-def xcom_value(record: XComRecord) -> Any:
-    """The value of an XCom as JSON; one in object storage is read from there."""
-    content = record.content
-    if content is None:
-        return None
-    if content.value is not None:
-        return json.loads(content.value)
-    from temporal_airflow.tasks import xcom_storage
-
-    assert content.reference is not None, "either a value or a reference"
-    return json.loads(xcom_storage.read(content.reference))
-
-
 def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | None) -> Iterator[dict[str, Any]]:
     for ti in record.task_instances:
         entry: dict[str, Any] = {
@@ -143,7 +130,7 @@ def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | N
             entry["lost_attempts"] = [lost.model_dump(mode="json") for lost in ti.lost_attempts]
         if xcoms is not None:
             own = (x for x in xcoms if (x.task_id, x.map_index) == (ti.task_id, ti.map_index))
-            entry["xcom"] = {xcom.key: xcom_value(xcom) for xcom in own}
+            entry["xcom"] = {xcom.key: read_value(xcom) for xcom in own}
         yield entry
 
 

@@ -8,9 +8,9 @@ import typer
 
 from temporal_airflow.cli import options
 from temporal_airflow.cli.console import connected, execute, print_json
-from temporal_airflow.cli.run_view import xcom_value
 from temporal_airflow.exceptions import ExitCode, InputError
 from temporal_airflow.models import DagRunRecord, XComRequest
+from temporal_airflow.tasks.xcom_values import read_value
 
 
 def xcom(
@@ -28,7 +28,7 @@ async def _xcom(run: str, task: str, key: str | None, map_index: int) -> ExitCod
         workflow_id = await client.find(run)
         check_task(await client.record(workflow_id), task, map_index)
         found = await client.xcoms(workflow_id, XComRequest(task_id=task, map_index=map_index, key=key))
-    values = {record.key: xcom_value(record) for record in found}
+    values = {record.key: read_value(record) for record in found}
     if key is None:
         print_json(values)
     elif key in values:

@@ -14,6 +14,7 @@ from temporal_airflow.exceptions import VersionMismatchError
 
 AS_LIBRARY = "_AIRFLOW__AS_LIBRARY"
 SUPPORTED = ((3, 3, 2), (3, 4))
+LOG_LEVEL = "WARNING"
 QUIET = "airflow=ERROR airflow.models=CRITICAL"
 """Levels of Airflow's loggers in a worker: what its models log of a run is in the run's history, once, not per replay."""
 
@@ -48,17 +49,21 @@ def import_scheduling_code() -> None:
     use_as_library()
     import airflow.models
     from airflow import settings
+    from airflow._shared.logging import configure_logging
+    from sqlalchemy.orm import configure_mappers
 
     if os.environ.get(AS_LIBRARY):
         settings.configure_vars()
-        settings.conf.set("logging", "namespace_levels", QUIET)
-        settings.configure_logging()
+        configure_logging(log_level=LOG_LEVEL, namespace_log_levels=QUIET, output=sys.stderr)
     airflow.models.import_all_models()
     import airflow.api_fastapi.execution_api.datamodels.taskinstance
     import airflow.models.expandinput
     import airflow.serialization.definitions.mappedoperator
     import airflow.serialization.serialized_objects  # noqa: F401
 
-    from temporal_airflow.engine import seams
+    configure_mappers()
+
+    from temporal_airflow.engine import database, seams
 
     seams.install()
+    database.prepare_template()

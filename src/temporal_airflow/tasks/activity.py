@@ -7,7 +7,7 @@ down, answers the task's questions about runs, and delivers the result. It must 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -51,19 +51,41 @@ from temporal_airflow.tasks.slots import Slot, SlotPool
 QUEUE_HEARTBEAT = 1.0
 """Seconds between heartbeats of an attempt that waits for a slot."""
 
+DELIVERY_TIMEOUT = 60.0
+"""Seconds that a stopping worker waits for the server to take the last results."""
+
 ReplyType = TypeVar("ReplyType", bound=Reply)
 T = TypeVar("T")
 
 
 class TaskActivities:
-    """The activities of one worker, on one pool of slots."""
+    """The activities of one worker.
 
-    def __init__(self, client: Client, pool: SlotPool, large_xcom_path: str) -> None:
+    Attributes:
+        delivery: results on their way to the server.
+    """
+
+    def __init__(self, client: Client, large_xcom_path: str) -> None:
         self._client = client
-        self._pool = pool
+        self._pool: SlotPool | None = None
         self._large_xcom_path = large_xcom_path
         self._reader = RunReader(client)
         self.delivery = ResultDelivery(client)
+
+    @property
+    def functions(self) -> list[Callable[..., Awaitable[object]]]:
+        """What to register with a worker."""
+        return [self.run_airflow_task, self.run_airflow_callbacks, self.load_airflow_dag]
+
+    @asynccontextmanager
+    async def on(self, pool: SlotPool) -> AsyncIterator[None]:
+        """Serve on a pool of slots for as long as the block runs; at its end the last results are delivered."""
+        self._pool = pool
+        try:
+            yield
+        finally:
+            await self.delivery.finish(DELIVERY_TIMEOUT)
+            await pool.close()
 
     @activity.defn(name=identifiers.TASK_ACTIVITY)
     async def run_airflow_task(self, attempt: TaskExecutionInput) -> TaskExecutionResult:
@@ -106,6 +128,7 @@ class TaskActivities:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[Slot]:
+        assert self._pool is not None, "activities run inside `on`"
         lease = self._pool.slot()
         slot = await _heartbeating(lease.__aenter__())
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import uuid
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def _watch(process: DagFileProcessorProcess, channel: Channel) -> int:
     while not process.is_ready:
         process._service_subprocess(WAIT)
         if channel.cancelled:
-            process_tree.kill_descendants(os.getpid())
+            process.kill(signal.SIGKILL)
     return int(process._exit_code or 0)
 
 

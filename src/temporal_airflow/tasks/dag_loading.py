@@ -8,7 +8,6 @@ runs user code: it is called only in processes forked from the template.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC
@@ -35,16 +34,12 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
 
-LOADING = "TEMPORAL_AIRFLOW_LOADING_DAG"
-"""Environment variable that is set while a DAG file is being parsed: starting a run from there would recurse."""
-
 MAX_COMPRESSED_DAG = 1_400_000
 """Bytes; base64 of it must fit into one Temporal payload of 2 MB beside the rest of the input."""
 
 
 def load(request: LoadDagInput) -> LoadedDag | LoadFailure:
     """Load a DAG and validate the run that is asked for; a user's mistake comes back as a value."""
-    os.environ[LOADING] = request.path or "the DAG bundles"
     try:
         return _load(request)
     except TemporalAirflowError as error:

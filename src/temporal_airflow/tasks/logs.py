@@ -6,15 +6,19 @@ the files. It must not know the processes that write them, and it imports no mor
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import DagRunIdentity
+
+if TYPE_CHECKING:
+    import jinja2
 
 
 @dataclass(frozen=True)
@@ -87,10 +91,16 @@ def _render_error(error: dict[str, Any], *, first: bool) -> Iterator[str]:
 
 
 def _render_jinja(template: str, name: TryName, run: DagRunIdentity) -> str:
+    date = _date(run).isoformat()
+    return str(_compile(template).render(ti=name, ts=date, try_number=name.try_number))
+
+
+@functools.cache
+def _compile(template: str) -> jinja2.Template:
     import jinja2
 
-    date = _date(run).isoformat()
-    return str(jinja2.Template(template).render(ti=name, ts=date, try_number=name.try_number))
+    compiled: jinja2.Template = jinja2.Template(template)
+    return compiled
 
 
 def _format(template: str, name: TryName, run: DagRunIdentity) -> str:

@@ -1,8 +1,7 @@
-"""The worker's end of guardian and template: starts them, has slots forked and killed, reports why they died.
+"""The template of all processes that run user code, for as long as the worker lives.
 
-Two sockets: the lifeline ties the guardian to this process and carries requests to kill slots; the control socket
-goes to the template and carries requests to fork them. stderr of all processes below is read here; its last lines
-explain a loss. It must not know what slots are used for.
+A template that can't start is an error that stays; one that dies later (out of memory, most likely) is started again
+when the next slot is needed. It must not know sockets, nor what slots are used for.
 """
 
 from __future__ import annotations
@@ -10,50 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import socket
-import sys
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 from temporal_airflow.exceptions import ProcessLostError
-from temporal_airflow.tasks import process_tree
+from temporal_airflow.tasks.environment import TASK_PROCESS
+from temporal_airflow.tasks.guarded_template import GuardedTemplate
 from temporal_airflow.tasks.slot_connection import Slot
 
-GUARDIAN_MODULE = "temporal_airflow.tasks.guardian"
-
-LAST_LINES = 40
-"""Lines of stderr that are kept to explain a loss."""
-
-GUARDIAN_PATIENCE = 10.0
-"""Seconds that a closing guardian gets to kill everything below it."""
-
-FORCED_ENVIRONMENT = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1"}
-"""Seconds between a task supervisor's rounds, which carry heartbeats and notice cancellations."""
+FORCED_ENVIRONMENT = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1", TASK_PROCESS: "1"}
+"""A second between a task supervisor's rounds, which carry heartbeats and notice cancellations."""
 
 logger = logging.getLogger(__name__)
 
 
 class ProcessTemplate:
-    """A guardian, a template below it, and the slots below that."""
+    """Forks slots."""
 
-    def __init__(self, guardian: asyncio.subprocess.Process, lifeline: socket.socket, control: socket.socket) -> None:
+    def __init__(self, environ: Mapping[str, str], first: GuardedTemplate) -> None:
         """Take over started processes; see :meth:`start`."""
-        self._guardian = guardian
-        self._lifeline = lifeline
-        self._control = control
-        self._last_words: deque[str] = deque(maxlen=LAST_LINES)
-        self._kills: dict[int, asyncio.Future[None]] = {}
-        self._forking = asyncio.Lock()
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines = _Lines(control)
-        self._tasks = [
-            asyncio.create_task(self._read_stderr(), name="stderr of task processes"),
-            asyncio.create_task(self._read_lifeline(), name="guardian of task processes"),
-            asyncio.create_task(self._await_ready(), name="start of the process template"),
-        ]
+        self._environ = environ
+        self._current = first
+        self._replacing = asyncio.Lock()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -63,16 +40,12 @@ class ProcessTemplate:
         Args:
             environ: environment of all processes that run user code.
         """
-        template = await cls._launch(template_environment(environ))
+        environ = template_environment(environ)
+        template = cls(environ, await GuardedTemplate.launch(environ))
         try:
             yield template
         finally:
-            await template._close()
-
-    @property
-    def alive(self) -> bool:
-        """Whether slots can be forked, as far as the worker knows."""
-        return self._guardian.returncode is None and not (self._ready.done() and self._ready.exception())
+            await template._current.close()
 
     async def ready(self) -> None:
         """Wait until Airflow is imported.
@@ -80,131 +53,32 @@ class ProcessTemplate:
         Raises:
             ProcessLostError: if it can't be, with the reason it gave.
         """
-        await asyncio.shield(self._ready)
+        await self._current.ready()
 
     async def fork_slot(self) -> Slot:
-        """Fork a slot.
+        """Fork a slot, from a new template if the old one died.
 
         Raises:
-            ProcessLostError: if the template is gone.
+            ProcessLostError: if no template can be started.
         """
-        await self.ready()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                async with self._forking:
-                    socket.send_fds(self._control, [b"f"], [theirs.fileno()])
-                    answer = await self._lines.next()
-            except OSError as error:
-                answer = None
-                logger.debug("Control socket of the process template: %s", error)
-        if answer is None:
-            ours.close()
-            raise await self._lost()
-        return await Slot.connect(int(answer.removeprefix("slot ")), ours, self._kill_tree, self._words)
-
-    def _kill_tree(self, pid: int) -> asyncio.Future[None]:
-        killed = self._kills.setdefault(pid, asyncio.get_running_loop().create_future())
+        template = self._current
         try:
-            self._lifeline.send(f"kill {pid}\n".encode())
-        except OSError:  # no guardian, so no template either: what is left is at most this one process
-            process_tree.send_signal(pid, signal.SIGKILL)
-            self._kills.pop(pid).set_result(None)
-        return killed
+            return await template.fork_slot()
+        except ProcessLostError as error:
+            if not template.was_ready:
+                raise
+            logger.warning("%s It is started again.", error)
+        await self._replace(template)
+        return await self._current.fork_slot()
 
-    async def _read_lifeline(self) -> None:
-        lines = _Lines(self._lifeline)
-        while line := await lines.next():
-            if killed := self._kills.pop(int(line.removeprefix("killed ")), None):
-                killed.set_result(None)
-        for killed in self._kills.values():  # the guardian killed everything before it went
-            killed.set_result(None)
-        self._kills.clear()
-
-    async def _read_stderr(self) -> None:
-        assert self._guardian.stderr is not None
-        async for line in self._guardian.stderr:
-            text = line.decode(errors="replace").rstrip()
-            self._last_words.append(text)
-            logger.debug("Task processes: %s", text)
-
-    async def _await_ready(self) -> None:
-        if await self._lines.next() == "ready":
-            self._ready.set_result(None)
-            return
-        self._ready.set_exception(await self._lost())
-        self._ready.exception()  # whoever asks is told; nobody has to
-
-    async def _lost(self) -> ProcessLostError:
-        exit_code = await self._guardian.wait()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._tasks[0]), 1)
-        words = self._words()
-        return ProcessLostError(
-            f"Airflow's process for tasks ended with exit code {exit_code}." + (f"\n{words}" if words else "")
-        )
-
-    def _words(self) -> str:
-        return "\n".join(self._last_words)
-
-    async def _close(self) -> None:
-        self._lifeline.close()
-        self._control.close()
-        try:
-            await asyncio.wait_for(self._guardian.wait(), GUARDIAN_PATIENCE)
-        except TimeoutError:
-            self._guardian.kill()
-            await self._guardian.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @classmethod
-    async def _launch(cls, environ: Mapping[str, str]) -> Self:
-        lifeline, guardian_lifeline = socket.socketpair()
-        control, template_control = socket.socketpair()
-        with guardian_lifeline, template_control:
-            descriptors = (guardian_lifeline.fileno(), template_control.fileno())
-            guardian = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                GUARDIAN_MODULE,
-                *map(str, descriptors),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=environ,
-                pass_fds=descriptors,
-                start_new_session=True,
-            )
-        lifeline.setblocking(False)
-        control.setblocking(False)
-        return cls(guardian, lifeline, control)
+    async def _replace(self, dead: GuardedTemplate) -> None:
+        async with self._replacing:
+            if self._current is dead:
+                self._current = await GuardedTemplate.launch(self._environ)
+                await dead.close()
 
 
 def template_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment in which Airflow is fully initialised and its supervisor reacts at once."""
     kept = {name: value for name, value in environ.items() if name != "_AIRFLOW__AS_LIBRARY"}
     return kept | FORCED_ENVIRONMENT
-
-
-class _Lines:
-    """Lines from a socket that somebody else also writes descriptors to."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._received = b""
-
-    async def next(self) -> str | None:
-        """The next line, None at the end."""
-        while b"\n" not in self._received:
-            try:
-                chunk = await asyncio.get_running_loop().sock_recv(self._connection, 4096)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                return None
-            self._received += chunk
-        line, _, self._received = self._received.partition(b"\n")
-        return os.fsdecode(line)

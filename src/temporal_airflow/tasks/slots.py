@@ -43,6 +43,7 @@ class SlotPool:
             ProcessLostError: if none can be forked.
         """
         async with self._free:
+            await asyncio.sleep(0)  # lets the loop notice slots that died while idle
             slot = self._take_idle() or await self._fork()
             slot.uses += 1
             try:

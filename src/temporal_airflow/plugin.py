@@ -1,0 +1,104 @@
+"""The same worker as a Temporal plugin: DAG runs beside a team's own workflows, in their own worker.
+
+    client = await Client.connect("localhost:7233", plugins=[TemporalAirflowPlugin(dags_folder="dags")])
+    worker = Worker(client, task_queue="airflow-tasks", workflows=[...], activities=[...])
+
+It must not do anything that ``worker`` doesn't do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from temporalio.client import ClientConfig
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import DataConverter, DefaultPayloadConverter
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import ReplayerConfig, Worker, WorkerConfig
+
+from temporal_airflow.data_converter import DATA_CONVERTER, WirePayloadConverter
+from temporal_airflow.exceptions import InputError, SettingsError
+from temporal_airflow.settings import Settings, load_settings
+from temporal_airflow.tasks.activity import TaskActivities
+from temporal_airflow.tasks.bundles import bundle_environment
+from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
+from temporal_airflow.worker import HEARTBEAT_INTERVAL, WORKFLOW_TASKS, workflow_classes
+
+NAME = "temporal_airflow.TemporalAirflowPlugin"
+
+
+class TemporalAirflowPlugin(SimplePlugin):
+    """Adds DAG runs to a client and to every worker made from it."""
+
+    def __init__(self, dags_folder: str | Path | None = None, settings: Settings | None = None) -> None:
+        """Prepare; nothing starts before a worker runs.
+
+        Args:
+            dags_folder: root of the DAG files; None leaves it to Airflow's configuration.
+            settings: read from Airflow's configuration if not given.
+
+        Raises:
+            InputError: if the folder doesn't exist.
+        """
+        if dags_folder is not None and not Path(dags_folder).is_dir():
+            raise InputError(f"The DAGs folder {dags_folder} doesn't exist or is not a folder.")
+        super().__init__(NAME)
+        self._dags_folder = Path(dags_folder) if dags_folder is not None else None
+        self._settings = settings or load_settings()
+        self._activities: dict[str, TaskActivities] = {}
+
+    def configure_client(self, config: ClientConfig) -> ClientConfig:
+        """Give the client the payload converter of our wire models; its payload codec stays."""
+        config = super().configure_client(config)
+        config["data_converter"] = _with_wire_models(config.get("data_converter"))
+        return config
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Add workflows and activities, and the settings that they need."""
+        config = super().configure_worker(config)
+        activities = TaskActivities(config["client"], self._settings.large_xcom_path)
+        self._activities[config["task_queue"]] = activities
+        config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
+        config["activities"] = [*config.get("activities", ()), *activities.functions]
+        config.setdefault("max_concurrent_workflow_tasks", WORKFLOW_TASKS)
+        config.setdefault("max_concurrent_activities", self._settings.concurrency)
+        config["max_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
+        config["default_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
+        return config
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:  # noqa: A002
+        """Keep the processes that run user code for as long as the worker runs."""
+        environment = dict(os.environ)
+        if self._dags_folder is not None:
+            environment |= bundle_environment(self._dags_folder)
+        async with ProcessTemplate.start(environment) as template:
+            await template.ready()
+            pool = SlotPool(template, maximum=self._settings.concurrency)
+            async with self._activities[worker.task_queue].on(pool):
+                await super().run_worker(worker, next)
+
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
+        """Let a replayer read and replay DAG runs."""
+        config = super().configure_replayer(config)
+        config["data_converter"] = _with_wire_models(config.get("data_converter"))
+        config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
+        return config
+
+
+def _with_wire_models(converter: DataConverter | None) -> DataConverter:
+    """The converter with our payload converter, keeping its codec.
+
+    Raises:
+        SettingsError: if it has a payload converter of its own.
+    """
+    if converter is None:
+        return DATA_CONVERTER
+    if converter.payload_converter_class not in (DefaultPayloadConverter, PydanticPayloadConverter, WirePayloadConverter):
+        raise SettingsError(
+            f"The client's payload converter {converter.payload_converter_class.__name__} can't be combined with "
+            "TemporalAirflowPlugin, whose wire models need Pydantic's. Use a client of its own for DAG runs."
+        )
+    return dataclasses.replace(converter, payload_converter_class=WirePayloadConverter)
