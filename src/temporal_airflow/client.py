@@ -239,7 +239,10 @@ class DagRunClient:
             try:
                 result = await self._reader.result_if_closed(execution.id)
             except DagRunNotFoundError:
-                state, reason = DagRunState.FAILED, f"workflow {execution.status.name.lower()}" if execution.status else None
+                state, reason = (
+                    DagRunState.FAILED,
+                    f"workflow {execution.status.name.lower()}" if execution.status else None,
+                )
             else:
                 assert result is not None, "closed"
                 state, reason = result.state, result.snapshot.reason

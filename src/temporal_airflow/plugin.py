@@ -96,7 +96,11 @@ def _with_wire_models(converter: DataConverter | None) -> DataConverter:
     """
     if converter is None:
         return DATA_CONVERTER
-    if converter.payload_converter_class not in (DefaultPayloadConverter, PydanticPayloadConverter, WirePayloadConverter):
+    if converter.payload_converter_class not in (
+        DefaultPayloadConverter,
+        PydanticPayloadConverter,
+        WirePayloadConverter,
+    ):
         raise SettingsError(
             f"The client's payload converter {converter.payload_converter_class.__name__} can't be combined with "
             "TemporalAirflowPlugin, whose wire models need Pydantic's. Use a client of its own for DAG runs."

@@ -30,7 +30,9 @@ class Settings(BaseModel):
         None,
         description="host:port of a Temporal server. Unset: the TEMPORAL_ADDRESS variable or profile; else a server of our own is started.",
     )
-    namespace: str | None = Field(None, description="Temporal namespace. Unset: TEMPORAL_NAMESPACE or profile, else `default`.")
+    namespace: str | None = Field(
+        None, description="Temporal namespace. Unset: TEMPORAL_NAMESPACE or profile, else `default`."
+    )
     connect_timeout: PositiveFloat = Field(10.0, description="Seconds to wait for a Temporal server to answer.")
     task_queue: str = Field(DEFAULT_TASK_QUEUE, description="Task queue of `worker` and `trigger`.")
     concurrency: PositiveInt = Field(16, description="Most tasks that run at once in one worker.")

@@ -23,11 +23,10 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from temporal_airflow import dev_server, file_locks
-from temporal_airflow.dev_server import DevServer, lease
+from temporal_airflow.dev_server import DevServer, lease, leasing, locks
+from temporal_airflow.dev_server.binary import find_binary, read_version
+from temporal_airflow.dev_server.launch import ServerFiles, ServerState, read_state
 from temporal_airflow.exceptions import ServerError
-from temporal_airflow.server_binary import find_binary, read_version
-from temporal_airflow.server_launch import ServerFiles, ServerState, read_state
 from temporal_airflow.settings import Settings
 
 PATIENCE = 20.0  # seconds
@@ -142,7 +141,7 @@ async def test_two_leases_share_one_server_which_stops_after_the_last(settings: 
     await asyncio.gather(use(), use())
     assert len(addresses) == 1
     files = files_of(settings)
-    eventually("the server has stopped", lambda: not file_locks.is_held(files.file("owner.lock")))
+    eventually("the server has stopped", lambda: not locks.is_held(files.file("owner.lock")))
     assert not files.file("state.json").exists()
     assert files.database is not None
     assert files.database.exists()
@@ -262,7 +261,7 @@ async def test_a_cancelled_lease_stops_fetching_the_server(settings: Settings, m
         finally:
             ended.set()
 
-    monkeypatch.setattr(dev_server, "find_binary", fetch)
+    monkeypatch.setattr(leasing, "find_binary", fetch)
     task = asyncio.create_task(lease(settings, report=lambda _: None).__aenter__())
     assert await asyncio.to_thread(fetching.wait, PATIENCE)
     task.cancel()
@@ -275,7 +274,7 @@ async def test_a_forked_child_keeps_no_lease(settings: Settings) -> None:
         child = fork_a_process_that_waits()
     try:
         files = files_of(settings)
-        eventually("the server has stopped", lambda: not file_locks.is_held(files.file("owner.lock")))
+        eventually("the server has stopped", lambda: not locks.is_held(files.file("owner.lock")))
     finally:
         end(child)
 

@@ -220,6 +220,7 @@ async def test_a_template_that_dies_takes_its_tasks_along_and_is_replaced(
         successor = await template.fork_slot()
         await successor.send(tasks.run_task(tasks.task("nothing")))
         assert isinstance(await tasks.reply(successor), TaskDone)
+        successor.kill()
 
 
 async def test_a_fork_that_nobody_waits_for_any_more_is_killed(tasks: TaskBench) -> None:

@@ -27,7 +27,9 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a ta
 DagId = Annotated[str | None, typer.Option(help="Which DAG, if the file holds several.")]
 RunId = Annotated[str | None, typer.Option(help="The run's id; Airflow makes one otherwise.")]
 LogicalDate = Annotated[str | None, typer.Option(metavar="T", help="Logical date in ISO 8601; now otherwise.")]
-Conf = Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="Configuration of the run (params, dag_run.conf).")]
+Conf = Annotated[
+    str | None, typer.Option(metavar="JSON|@FILE", help="Configuration of the run (params, dag_run.conf).")
+]
 
 
 def read_conf(text: str | None) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def read_conf(text: str | None) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"{source} is not JSON: {error}.") from error
     if not isinstance(conf, dict):
-        raise InputError(f"{source} must be a JSON object such as {{\"key\": 1}}, not {type(conf).__name__}.")
+        raise InputError(f'{source} must be a JSON object such as {{"key": 1}}, not {type(conf).__name__}.')
     return conf
 
 

@@ -70,7 +70,9 @@ class RunView:
 
 def run_table(record: DagRunRecord) -> Group:
     """A run as a table under a heading."""
-    heading = Text.assemble((record.run.dag_id, "bold"), " ", (record.run.run_id, "dim"), " ", _coloured(record.state.value))
+    heading = Text.assemble(
+        (record.run.dag_id, "bold"), " ", (record.run.run_id, "dim"), " ", _coloured(record.state.value)
+    )
     if record.reason and record.state == DagRunState.FAILED:
         heading.append(f" ({record.reason})")
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -90,7 +92,9 @@ def print_summary(console: Console, record: DagRunRecord, url: str | None) -> No
     counted = ", ".join(f"{count} {state}" for state, count in _count_states(record.task_instances))
     took = (record.end_date or datetime.now(UTC)) - (record.start_date or datetime.now(UTC))
     console.print(
-        Text.assemble("Run ", _coloured(record.state.value), f" after {took.total_seconds():.1f} s: {counted or 'no tasks'}")
+        Text.assemble(
+            "Run ", _coloured(record.state.value), f" after {took.total_seconds():.1f} s: {counted or 'no tasks'}"
+        )
     )
     if url:
         console.print(f"Temporal UI: {url}", style="dim", markup=False)

@@ -203,9 +203,7 @@ class DagRunEngine:
             return
         self._cancelled = True
         self._reason = reason
-        set_dag_run_state_to_failed(
-            dag=self._dag, run_id=self._dag_run.run_id, commit=True, session=self._session
-        )
+        set_dag_run_state_to_failed(dag=self._dag, run_id=self._dag_run.run_id, commit=True, session=self._session)
         self._session.expire_all()
         self._stop_decided_tasks()
 

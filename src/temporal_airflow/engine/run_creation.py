@@ -74,9 +74,7 @@ def _create_dag_rows(definition: DagDefinition, dag: SerializedDAG, session: Ses
         )
     )
     session.flush()
-    version = DagVersion(
-        dag_id=dag.dag_id, version_number=1, bundle_name=bundle.name, bundle_version=bundle.version
-    )
+    version = DagVersion(dag_id=dag.dag_id, version_number=1, bundle_name=bundle.name, bundle_version=bundle.version)
     session.add(version)
     session.flush()
     return version

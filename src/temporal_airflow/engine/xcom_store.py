@@ -21,6 +21,7 @@ from temporal_airflow.models import RETURN_KEY, XComRecord, XComValue
 SKIP_KEY = "skipmixin_key"
 """What a branch or short circuit skipped (``airflow.models.skipmixin.XCOM_SKIPMIXIN_KEY``)."""
 
+
 class XComStore:
     """XComs in memory, mirrored as rows of Airflow's tables."""
 
@@ -60,9 +61,7 @@ class XComStore:
 
     def records(self) -> tuple[XComRecord, ...]:
         """Every XCom, by task id, key and map index."""
-        return tuple(
-            records[name] for _, records in sorted(self._by_task.items()) for name in sorted(records)
-        )
+        return tuple(records[name] for _, records in sorted(self._by_task.items()) for name in sorted(records))
 
     def _remove(self, record: XComRecord) -> None:
         known = self._by_task.get(record.task_id, {}).pop((record.key, record.map_index), None)

@@ -93,7 +93,9 @@ def _find(request: LoadDagInput) -> tuple[BaseDagBundle, DAG]:
         for bundle in _bundles():
             if path.is_relative_to(bundle.path.resolve()):
                 return bundle, _choose(_parse(path, bundle), request.dag_id, str(path))
-        raise DagFileError(f"{path} is in no DAG bundle of this worker. Put it into the DAGs folder, or use --dags-folder.")
+        raise DagFileError(
+            f"{path} is in no DAG bundle of this worker. Put it into the DAGs folder, or use --dags-folder."
+        )
     known: dict[str, DAG] = {}
     for bundle in _bundles():
         dags = _parse(bundle.path, bundle)
@@ -232,5 +234,3 @@ def _compress(serialized: dict[str, Any], dag_id: str) -> bytes:
             "Split the DAG."
         )
     return compressed
-
-

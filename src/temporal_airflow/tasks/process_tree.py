@@ -54,11 +54,17 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def descendants(pid: int) -> list[Process]:
-    """Everything below a process, parents before their children; zombies are dead and not listed."""
+def descendants(pid: int, *, spare: int | None = None) -> list[Process]:
+    """Everything below a process, parents before their children; zombies are dead and not listed.
+
+    Args:
+        pid: the process.
+        spare: a descendant to leave out, with everything below it.
+    """
     children: dict[int, list[Process]] = {}
-    for process in _process_table():
-        children.setdefault(process.parent, []).append(process)
+    for process in _process_table():  # one look for all: a process forked between two looks would lose its place
+        if process.pid != spare:
+            children.setdefault(process.parent, []).append(process)
     found: list[Process] = []
     level = children.get(pid, [])
     while level:
@@ -85,10 +91,10 @@ def kill_descendants(pid: int, *, spare: int | None = None) -> list[int]:
     """
     killed: set[int] = set()
     deadline = time.monotonic() + KILL_PATIENCE
-    while victims := _below(pid, spare):
+    while victims := descendants(pid, spare=spare):
         for victim in victims:
-            send_signal(victim, signal.SIGKILL)
-        killed.update(victims)
+            send_signal(victim.pid, signal.SIGKILL)
+            killed.add(victim.pid)
         if time.monotonic() > deadline:
             break
         reap_children(spare)
@@ -124,11 +130,6 @@ def reap_children(spare: int | None = None) -> None:
             for process in _process_table():
                 if process.parent == os.getpid() and process.pid != spare:
                     os.waitpid(process.pid, os.WNOHANG)
-
-
-def _below(pid: int, spare: int | None) -> list[int]:
-    spared = {spare, *(process.pid for process in descendants(spare))} if spare else set()
-    return [process.pid for process in descendants(pid) if process.pid not in spared]
 
 
 def _process_table() -> list[Process]:

@@ -1,6 +1,6 @@
 """The small process that owns a Temporal server and stops it when its last user has gone.
 
-Run by path: ``python -I -S server_parent.py LAUNCH`` with a :class:`Launch` as JSON. It imports only the standard
+Run by path: ``python -I -S parent.py LAUNCH`` with a :class:`Launch` as JSON. It imports only the standard
 library, so that it starts in some 30 ms, and it must know neither this package nor Temporal: it sees a command to run,
 two locks, a state file. ``dev_server`` says who holds which lock, and why no race is left between them.
 

@@ -1,11 +1,11 @@
 """A Temporal server of our own, leased: started by the first command that needs it, stopped after the last one.
 
 All commands of a user share one server per database file; an ephemeral one is in memory and private. A lease must know
-neither what runs on the server nor what a worker is; it knows the server by its files only (``server_launch``).
+neither what runs on the server nor what a worker is; it knows the server by its files only (``launch``).
 
 Who holds what, by locks that the kernel drops when the holder dies, however it dies:
 
-- *users* lock: every lease shares it while it uses the server. The server's parent process (``server_parent``) waits
+- *users* lock: every lease shares it while it uses the server. The server's parent process (``parent``) waits
   for it exclusively, gets it when the last lease is gone, stops the server, removes the state file, and gives it up by
   ending. Only its exclusive holder removes the state file of a server that ran.
 - *owner* lock: the parent and the server hold it together, so it is held exactly as long as one of them lives. It, not
@@ -24,10 +24,10 @@ The races, and what closes them:
   parent ends too, leaving the state file, which is not believed without the owner lock.
 - *The machine crashed*: the state file is there, the lock isn't. Its process ids may be others' by now; nobody acts on
   them.
-- *A lease holder forks*: its children drop their copies of the lock (``file_locks``).
+- *A lease holder forks*: its children drop their copies of the lock (``locks``).
 - *Another program took the free port that was chosen*: the server ends at once; it is started anew on other ports.
 - *A server is killed while it makes its database*, which nothing can use then: a file marks the database as unfinished
-  until its server first answers, so before any lease was given; marked, it is made anew (``server_launch``).
+  until its server first answers, so before any lease was given; marked, it is made anew (``launch``).
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNa
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from temporal_airflow import file_locks
+from temporal_airflow.dev_server import locks
 from temporal_airflow.exceptions import ServerError
-from temporal_airflow.file_locks import HeldLock, Kind
-from temporal_airflow.server_binary import Version, find_binary, read_version
-from temporal_airflow.server_launch import ServerFiles, ServerState, launch, read_state
+from temporal_airflow.dev_server.locks import HeldLock, Kind
+from temporal_airflow.dev_server.binary import Version, find_binary, read_version
+from temporal_airflow.dev_server.launch import ServerFiles, ServerState, launch, read_state
 from temporal_airflow.settings import Settings
 
 NAMESPACE = "default"  # the dev server makes it
@@ -131,7 +131,7 @@ def _files(settings: Settings, version: Version, *, ephemeral: bool) -> Iterator
 async def _lock(files: ServerFiles, name: str, kind: Kind) -> HeldLock:
     path = files.file(name)
     try:
-        return await file_locks.acquire(path, kind, LOCK_TIMEOUT)
+        return await locks.acquire(path, kind, LOCK_TIMEOUT)
     except TimeoutError as error:
         raise ServerError(
             f"Another process has held {path} for {LOCK_TIMEOUT:.0f} s: it starts or stops the Temporal server, or is "
@@ -156,7 +156,7 @@ async def _join(files: ServerFiles) -> ServerState | None:
     state = None
     try:
         async with asyncio.timeout(START_TIMEOUT):
-            while file_locks.is_held(files.file("owner.lock")):
+            while locks.is_held(files.file("owner.lock")):
                 state = read_state(files)
                 if state is not None and await _answers(state, files):
                     files.file("unfinished").unlink(missing_ok=True)

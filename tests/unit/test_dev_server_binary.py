@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from temporal_airflow import server_fetch
+from temporal_airflow.dev_server import fetch
+from temporal_airflow.dev_server.binary import find_binary, read_version
 from temporal_airflow.exceptions import ServerError, VersionMismatchError
-from temporal_airflow.server_binary import find_binary, read_version
 from temporal_airflow.settings import Settings
 
 CURRENT = "temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)"
@@ -25,12 +25,12 @@ SYSTEM_PATH = "/usr/bin:/bin"
 FIND = """
 import sys
 from pathlib import Path
-from temporal_airflow import server_fetch
-from temporal_airflow.server_binary import find_binary
+from temporal_airflow.dev_server import fetch
+from temporal_airflow.dev_server.binary import find_binary
 from temporal_airflow.settings import Settings
 
-server_fetch.DOWNLOAD_SCRIPT = "raise SystemExit('no network')"
-server_fetch.REPORT_INTERVAL = 0.1
+fetch.DOWNLOAD_SCRIPT = "raise SystemExit('no network')"
+fetch.REPORT_INTERVAL = 0.1
 print("found", find_binary(Settings(cache_folder=Path(sys.argv[1])), print))
 """
 
@@ -51,8 +51,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{SYSTEM_PATH}")
-    monkeypatch.setattr(server_fetch, "DOWNLOAD_SCRIPT", NO_DOWNLOAD)
-    monkeypatch.setattr(server_fetch, "REPORT_INTERVAL", 0.1)
+    monkeypatch.setattr(fetch, "DOWNLOAD_SCRIPT", NO_DOWNLOAD)
+    monkeypatch.setattr(fetch, "REPORT_INTERVAL", 0.1)
     return folder
 
 
@@ -138,15 +138,15 @@ def test_a_download_is_kept(
 ) -> None:
     write = f"path.write_text({json.dumps(f'#!/bin/sh{os.linesep}echo {CURRENT!r}{os.linesep}')})"
     download = f"import pathlib, sys; path = pathlib.Path(sys.argv[1], 'temporal-cli'); {write}; path.chmod(0o755)"
-    monkeypatch.setattr(server_fetch, "DOWNLOAD_SCRIPT", download)
+    monkeypatch.setattr(fetch, "DOWNLOAD_SCRIPT", download)
     assert find_binary(settings, reports.append) == cached(settings)
     assert read_version(cached(settings)).text == CURRENT
     assert reports[0].startswith("Downloading the Temporal server")
 
 
 def test_a_download_that_hangs_is_given_up(programs: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_fetch, "DOWNLOAD_SCRIPT", "import time; time.sleep(600)")
-    monkeypatch.setattr(server_fetch, "DOWNLOAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(fetch, "DOWNLOAD_SCRIPT", "import time; time.sleep(600)")
+    monkeypatch.setattr(fetch, "DOWNLOAD_TIMEOUT", 0.3)
     with pytest.raises(ServerError, match="not done after"):
         find_binary(settings, print)
 

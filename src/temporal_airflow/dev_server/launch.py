@@ -1,6 +1,6 @@
 """Starts one Temporal server under its parent process, tuned for short tasks, and reads what it left on disk.
 
-It must not know who uses the server or when it stops: ``dev_server`` holds the locks, ``server_parent`` stops it.
+It must not know who uses the server or when it stops: ``dev_server`` holds the locks, ``parent`` stops it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from temporal_airflow.exceptions import ServerError
-from temporal_airflow.server_binary import Version
-from temporal_airflow.server_parent import Launch
+from temporal_airflow.dev_server.binary import Version
+from temporal_airflow.dev_server.parent import Launch
 from temporal_airflow.settings import Settings
 
 HOST = "127.0.0.1"
 LAUNCH_TIMEOUT = 20.0  # seconds until the parent process has taken the server's owner lock
 LOG_TAIL = 10  # lines
-PARENT = Path(__file__).with_name("server_parent.py")
+PARENT = Path(__file__).with_name("parent.py")
 TETHER = Path(__file__).with_name("tether.py")
 
 # Stock values cost 100 ms a step and 475 ms a timer (one shard, 20 polls a second); partitions are for clusters.

@@ -1,4 +1,4 @@
-"""Finds the ``temporal`` command: on PATH, in our cache, else fetched (``server_fetch``) into the cache.
+"""Finds the ``temporal`` command: on PATH, in our cache, else fetched (``fetch``) into the cache.
 
 Each way is a function that returns the executable or raises a :class:`ServerError` saying why not. It must not know how
 a server is started or shared.
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from temporal_airflow import server_fetch
+from temporal_airflow.dev_server import fetch
 from temporal_airflow.exceptions import ServerError, VersionMismatchError
 from temporal_airflow.settings import Settings
 
@@ -50,7 +50,7 @@ def find_binary(settings: Settings, report: Report) -> Path:
         VersionMismatchError: if the one on PATH is too old.
         ServerError: if no way works; the message has a line for each.
     """
-    target = settings.cache_folder / "bin" / f"temporal-{server_fetch.VERSION}"
+    target = settings.cache_folder / "bin" / f"temporal-{fetch.VERSION}"
     failures: dict[str, str] = {}
     found = _first({"PATH": on_path, "cache": partial(from_cache, target)}, failures)
     found = found or _fetch(target, report, failures)
@@ -111,11 +111,11 @@ def from_cache(target: Path) -> Path:
 
 
 def _fetch(target: Path, report: Report, failures: dict[str, str]) -> Path | None:
-    with server_fetch.one_at_a_time(target, report):
+    with fetch.one_at_a_time(target, report):
         fetched_meanwhile = _first({"cache": partial(from_cache, target)}, {})
         ways: dict[str, Way] = {
-            "download by the Temporal SDK": partial(server_fetch.download, target, report),
-            "build with Go": partial(server_fetch.build, target, report),
+            "download by the Temporal SDK": partial(fetch.download, target, report),
+            "build with Go": partial(fetch.build, target, report),
         }
         return fetched_meanwhile or _first(ways, failures)
 
