@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 HOME = Path(tempfile.mkdtemp(prefix="temporal-airflow-tests-"))
 
@@ -16,6 +18,14 @@ os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__TEMPORAL__DATA_FOLDER"] = str(HOME / "data")
 os.environ["_AIRFLOW__AS_LIBRARY"] = "1"  # before anything imports Airflow: a test must never reach a real database
+
+from run_bench import DAGS_FOLDER, RunBench  # noqa: E402  # Airflow reads the environment when it is imported
+
+from temporal_airflow.connection import Connection, connect  # noqa: E402
+from temporal_airflow.engine.airflow_library import import_scheduling_code  # noqa: E402
+from temporal_airflow.settings import load_settings  # noqa: E402
+from temporal_airflow.tasks.bundles import bundle_environment  # noqa: E402
+from temporal_airflow.tasks.slots import ProcessTemplate  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,3 +45,27 @@ def examples() -> Path:
 @pytest.fixture(scope="session")
 def dags() -> Path:
     return Path(__file__).parent / "dags"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def connection() -> AsyncIterator[Connection]:
+    async with connect(load_settings(), ephemeral=True, report=lambda _: None) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture(scope="session")
+async def template() -> AsyncIterator[ProcessTemplate]:
+    async with ProcessTemplate.start({**os.environ, **bundle_environment(DAGS_FOLDER)}) as template:
+        import_scheduling_code()
+        await template.ready()
+        yield template
+
+
+@pytest_asyncio.fixture
+async def bench(
+    connection: Connection, template: ProcessTemplate, tmp_path: Path, pytestconfig: pytest.Config
+) -> AsyncIterator[RunBench]:
+    cached = pytestconfig.getoption("--max-cached-workflows")
+    bench = RunBench(connection.client, template, load_settings(), cached, tmp_path)
+    yield bench
+    assert await bench.failed_workflow_tasks() == []

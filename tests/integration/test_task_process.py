@@ -296,6 +296,13 @@ async def test_a_missing_dag_file_is_looked_for_again_and_then_fails(tasks: Task
     assert (last.state, last.exit_code, last.error) == (State.FAILED, 1, "Dag not found during start up")
 
 
+async def test_a_dag_file_that_cannot_be_imported_says_why(tasks: TaskBench) -> None:
+    result = (await tasks.run("any", file="broken_import.py", task_reschedule_count=3)).result
+    assert result.state == State.FAILED
+    assert result.error is not None
+    assert result.error.startswith("Dag not found during start up: ModuleNotFoundError: ")
+
+
 async def test_a_run_id_cannot_lead_out_of_the_log_folder(tasks: TaskBench, tmp_path: Path) -> None:
     run = tasks.task("nothing").run.model_copy(update={"run_id": "x/../../../../elsewhere"})
     reply = await tasks.request(tasks.run_task(tasks.task("nothing", run=run)))

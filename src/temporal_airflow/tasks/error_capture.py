@@ -17,7 +17,8 @@ from temporal_airflow.tasks.try_record import TryRecord, one_line
 DECISIVE = ("Task failed with exception", "Top level error")
 """The task runner's events that end a task; later errors come from callbacks and listeners."""
 
-WITHOUT_EXCEPTION = ("Dag not found during start up", "Task not found in Dag during start up", "Task exited")
+NOT_FOUND = ("Dag not found during start up", "Task not found in Dag during start up")
+"""The task runner's events about a DAG file that isn't there or can't be imported, which was logged before."""
 
 
 class ErrorCapture:
@@ -42,7 +43,10 @@ class ErrorCapture:
         decisive = text in DECISIVE
         if self._decided and not decisive:
             return
-        if line := _error_line(text, event):
+        line = _error_line(text, event)
+        if text in NOT_FOUND:
+            line = f"{text}: {self._record.error}" if self._record.error else text
+        if line:
             self._record.error = one_line(line)
             self._decided = decisive
 
@@ -53,4 +57,4 @@ def _error_line(text: str, event: EventDict) -> str | None:
         return f"{details[0].get('exc_type')}: {details[0].get('exc_value')}"
     if text == "Task exited":
         return f"Task exited with code {event.get('exit_code')}"
-    return text if text in WITHOUT_EXCEPTION else None
+    return None

@@ -104,10 +104,13 @@ def kill_descendants(pid: int, *, spare: int | None = None) -> list[int]:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and everything below it: it is stopped first, so that it can neither fork nor reap."""
+    """Kill a process and everything below it, and see it dead: it is stopped first, so that it can't fork."""
     send_signal(pid, signal.SIGSTOP)
     kill_descendants(pid)
     send_signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + KILL_PATIENCE
+    while parent_of(pid) is not None and time.monotonic() < deadline:
+        time.sleep(DEATH_POLL)
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:

@@ -1,0 +1,122 @@
+"""A bench for whole runs: real server, real worker, real task processes, and a check that no workflow task failed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHistory
+
+from temporal_airflow.client import DagRunClient, now
+from temporal_airflow.in_place import load_dag
+from temporal_airflow.models import DagExecutionResult, LoadDagInput, LoadedDag, TaskInstanceRecord
+from temporal_airflow.settings import Settings
+from temporal_airflow.tasks.slots import ProcessTemplate
+from temporal_airflow.tasks.xcom_values import read_value
+from temporal_airflow.worker import RunningWorker, WorkerOptions, run_worker
+
+DAGS_FOLDER = Path(__file__).parent / "dags"
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that has ended."""
+
+    workflow_id: str
+    result: DagExecutionResult
+
+    @property
+    def state(self) -> str:
+        return self.result.state.value
+
+    @property
+    def states(self) -> dict[str, str | None]:
+        """State by task id, ``task_id[map_index]`` for mapped ones."""
+        return {label(ti): ti.state.value if ti.state else None for ti in self.result.snapshot.task_instances}
+
+    @property
+    def tries(self) -> dict[str, int]:
+        return {label(ti): ti.try_number for ti in self.result.snapshot.task_instances}
+
+    def task(self, name: str) -> TaskInstanceRecord:
+        return next(ti for ti in self.result.snapshot.task_instances if label(ti) == name)
+
+    def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        [record] = [x for x in self.result.xcoms if (x.task_id, x.key, x.map_index) == (task_id, key, map_index)]
+        return read_value(record)
+
+
+@dataclass
+class RunBench:
+    """Runs DAGs of ``tests/dags`` on a task queue that only this test uses."""
+
+    temporal: Client
+    template: ProcessTemplate
+    settings: Settings
+    max_cached_workflows: int
+    scratch: Path
+    task_queue: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex}")
+    started: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> DagRunClient:
+        return DagRunClient(self.temporal)
+
+    @asynccontextmanager
+    async def worker(self, concurrency: int = 4, **options: Any) -> AsyncIterator[RunningWorker]:
+        worker_options = WorkerOptions(
+            self.task_queue,
+            concurrency=concurrency,
+            drain_timeout=0,
+            max_cached_workflows=self.max_cached_workflows,
+            **options,
+        )
+        async with run_worker(self.temporal, self.template, worker_options, self.settings) as running:
+            yield running
+
+    async def load(self, file: str, dag_id: str | None = None, **request: Any) -> LoadedDag:
+        request["conf"] = {"scratch": str(self.scratch), **request.get("conf", {})}
+        request.setdefault("run_id", f"run-{uuid.uuid4().hex[:8]}")
+        path = str(DAGS_FOLDER / file)
+        return await load_dag(self.template, LoadDagInput(path=path, dag_id=dag_id, now=now(), **request))
+
+    async def start(self, file: str, dag_id: str | None = None, limits: dict[str, Any] | None = None, **request: Any) -> str:
+        loaded = await self.load(file, dag_id, **request)
+        if limits:
+            loaded = loaded.model_copy(update={"limits": loaded.limits.model_copy(update=limits)})
+        workflow_id = await self.client.start(loaded, task_queue=self.task_queue, route_queues=False)
+        self.started.append(workflow_id)
+        return workflow_id
+
+    async def end(self, workflow_id: str) -> EndedRun:
+        return EndedRun(workflow_id, await self.client.result(workflow_id))
+
+    async def run(self, file: str, dag_id: str | None = None, **request: Any) -> EndedRun:
+        async with self.worker():
+            return await self.end(await self.start(file, dag_id, **request))
+
+    async def history(self, workflow_id: str) -> WorkflowHistory:
+        return await self.temporal.get_workflow_handle(workflow_id).fetch_history()
+
+    async def failed_workflow_tasks(self) -> list[str]:
+        """What went wrong in workflow tasks of the runs started here; must be empty."""
+        failures = []
+        for workflow_id in self.started:
+            for event in (await self.history(workflow_id)).events:
+                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
+                    failures.append(f"{workflow_id}: {event.workflow_task_failed_event_attributes.failure}")
+        return failures
+
+    def notes(self, name: str) -> list[str]:
+        """Lines that tasks left in a file of the scratch folder."""
+        path = self.scratch / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+def label(ti: TaskInstanceRecord) -> str:
+    return ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
