@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+import pendulum
 from airflow.sdk import dag, task
 
 
-@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, tags=["example"])
+@dag(schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), catchup=False, tags=["example"])
 def simple_dag():
+    """Total and largest of some numbers."""
+
     @task
     def extract() -> list[int]:
         return [3, 1, 4, 1, 5, 9, 2, 6]

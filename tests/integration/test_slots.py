@@ -9,25 +9,22 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+import pytest_asyncio
 from airflow.callbacks.callback_requests import DagCallbackRequest
 from airflow.utils.state import TaskInstanceState
 
+from task_bench import TaskBench, eventually, open_task_bench
 from temporal_airflow.exceptions import ProcessLostError
-from temporal_airflow.models import BundleReference, CallbackInput
+from temporal_airflow.models import BundleReference, CallbackInput, LoadDagInput, LoadFailure
 from temporal_airflow.tasks.bundles import BUNDLE_NAME
-from temporal_airflow.tasks.messages import CallbacksDone, Cancel, RunCallbacks, TaskDone
+from temporal_airflow.tasks.messages import CallbacksDone, Cancel, LoadDag, Loaded, RunCallbacks, TaskDone
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
-
-if TYPE_CHECKING:
-    from .conftest import TaskBench
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DRIVER = """
     import asyncio, os, sys
@@ -46,11 +43,15 @@ DRIVER = """
 """A worker in miniature: runs one task until it is killed."""
 
 
-async def eventually(condition: Callable[[], Any], description: str, patience: float = 20) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"Never: {description}"
-        await asyncio.sleep(0.01)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TaskBench]:
+    async with open_task_bench(tmp_path_factory.mktemp("airflow_home")) as bench:
+        yield bench
+
+
+@pytest.fixture
+def tasks(shared_bench: TaskBench) -> TaskBench:
+    return shared_bench.cleared()
 
 
 def running(pids: list[int]) -> list[int]:
@@ -159,9 +160,9 @@ async def test_strays_of_a_task_that_failed_are_swept(tasks: TaskBench) -> None:
         assert not running([stray])
 
 
-async def test_nothing_survives_a_worker_that_is_killed(tasks: TaskBench, task_environment: dict[str, str]) -> None:
+async def test_nothing_survives_a_worker_that_is_killed(tasks: TaskBench) -> None:
     driver = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-c", textwrap.dedent(DRIVER)], env=task_environment, stdin=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(DRIVER)], env=tasks.environment, stdin=subprocess.PIPE, text=True
     )
     assert driver.stdin is not None
     with driver, driver.stdin:
@@ -187,10 +188,10 @@ async def test_ctrl_c_reaches_the_worker_only(tasks: TaskBench) -> None:
     await slot.wait_closed()
 
 
-async def test_an_airflow_that_cannot_start_says_why(tmp_path: Path, task_environment: dict[str, str]) -> None:
+async def test_an_airflow_that_cannot_start_says_why(tasks: TaskBench, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text("raise ValueError('broken settings')")
-    async with ProcessTemplate.start(task_environment | {"AIRFLOW_HOME": str(tmp_path)}) as template:
+    async with ProcessTemplate.start(tasks.environment | {"AIRFLOW_HOME": str(tmp_path)}) as template:
         with pytest.raises(ProcessLostError, match="broken settings"):
             await template.ready()
         with pytest.raises(ProcessLostError, match="broken settings"):
@@ -198,10 +199,8 @@ async def test_an_airflow_that_cannot_start_says_why(tmp_path: Path, task_enviro
 
 
 @pytest.mark.parametrize("victim", ["template", "guardian"])
-async def test_a_template_that_dies_takes_its_tasks_along_and_is_replaced(
-    tasks: TaskBench, task_environment: dict[str, str], victim: str
-) -> None:
-    async with ProcessTemplate.start(task_environment) as template:
+async def test_a_template_that_dies_takes_its_tasks_along_and_is_replaced(tasks: TaskBench, victim: str) -> None:
+    async with ProcessTemplate.start(tasks.environment) as template:
         slot = await template.fork_slot()
         await slot.send(tasks.run_task(tasks.task("stubborn")))
         task, stray = await noted_pids(tasks, "stubborn")
@@ -248,6 +247,15 @@ async def test_cancelled_callbacks_are_killed(tasks: TaskBench) -> None:
         assert isinstance(reply, CallbacksDone)
         assert reply.error == "The callbacks were cancelled"
         assert not running(pids)
+
+
+async def test_a_slot_that_loaded_a_dag_file_serves_nothing_else(tasks: TaskBench) -> None:
+    request = LoadDag(input=LoadDagInput(path=str(tasks.home / "absent.py"), now=datetime.now(UTC)))
+    reply = await tasks.request(request)
+    assert isinstance(reply, Loaded)
+    assert isinstance(reply.outcome, LoadFailure)
+    assert reply.outcome.kind == "DagFileError"
+    assert not reply.reusable
 
 
 async def test_a_dag_callback_runs(tasks: TaskBench) -> None:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
+import pytest_asyncio
 from airflow.utils.state import DagRunState, TaskInstanceState
 
+from task_bench import TaskBench, eventually, open_task_bench
 from temporal_airflow.models import DagRunRecord, TaskInstanceRecord, XComRecord, XComValue
 from temporal_airflow.tasks import logs
 from temporal_airflow.tasks.messages import AskXCom, Cancel, Heartbeat, TaskDone
 
-if TYPE_CHECKING:
-    from .conftest import TaskBench
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 State = TaskInstanceState
 
 
-async def eventually(condition: Callable[[], Any], description: str, patience: float = 20) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"Never: {description}"
-        await asyncio.sleep(0.01)
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TaskBench]:
+    async with open_task_bench(tmp_path_factory.mktemp("airflow_home")) as bench:
+        yield bench
+
+
+@pytest.fixture
+def tasks(shared_bench: TaskBench) -> TaskBench:
+    return shared_bench.cleared()
 
 
 def values(reply: TaskDone) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def value(task_id: str, content: Any, key: str = "return_value", map_index: int 
 
 def log_text(tasks: TaskBench, reply_task: Any) -> str:
     path = logs.log_path(reply_task.run, reply_task.task_id, reply_task.map_index, reply_task.try_number)
-    return (tasks.log_folder / path).read_text()
+    return Path(tasks.log_folder / path).read_text()
 
 
 async def test_a_success_returns_its_value(tasks: TaskBench) -> None:

@@ -74,15 +74,18 @@ class Channel:
                     raise AssertionError(f"An answer that nobody asked for: {answer.id}")
                 case request:
                     self.cancelled = False
+                    self._notice_cancellation()
                     return request
 
     def poll(self) -> None:
-        """Notice a cancellation that has arrived, without waiting."""
-        while self._line_waiting() or select.select([self._socket], [], [], 0)[0]:
-            message = self._receive()
-            if not isinstance(message, Cancel):
-                raise AssertionError(f"{type(message).__name__} while a request is served")  # noqa: TRY004  # a defect
-            self.cancelled = True
+        """Notice a cancellation that has arrived, without waiting.
+
+        Raises:
+            WorkerGoneError: if it is the end that has arrived.
+        """
+        if select.select([self._socket], [], [], 0)[0]:
+            self._read()
+        self._notice_cancellation()
 
     @contextlib.contextmanager
     def beating(self) -> Iterator[None]:
@@ -112,6 +115,7 @@ class Channel:
                 case Cancel():
                     self.cancelled = True
                 case Answer(id=self._questions) as answer:
+                    self._notice_cancellation()
                     if answer.error is not None:
                         raise QuestionFailedError(answer.error)
                     return answer
@@ -125,21 +129,29 @@ class Channel:
 
     def _receive(self) -> Request | Cancel | Answer:
         while not self._line_waiting():
-            chunk = self._read_chunk()
-            if not chunk:
-                raise WorkerGoneError
-            self._received += chunk
+            self._read()
         end = self._received.index(b"\n", self._scanned)
         line = bytes(self._received[:end])
         del self._received[: end + 1]
         self._scanned = 0
         return messages.to_slot.validate_json(line)
 
-    def _read_chunk(self) -> bytes:
+    def _notice_cancellation(self) -> None:
+        """A cancellation may sit behind another message, where no selector sees it."""
+        while self._line_waiting():
+            message = self._receive()
+            if not isinstance(message, Cancel):
+                raise AssertionError(f"{type(message).__name__} while a request is served")  # noqa: TRY004  # a defect
+            self.cancelled = True
+
+    def _read(self) -> None:
         try:
-            return self._socket.recv(CHUNK)
-        except ConnectionResetError:
-            return b""
+            chunk = self._socket.recv(CHUNK)
+        except ConnectionResetError as error:
+            raise WorkerGoneError from error
+        if not chunk:
+            raise WorkerGoneError
+        self._received += chunk
 
     def _line_waiting(self) -> bool:
         end = self._received.find(b"\n", self._scanned)

@@ -5,7 +5,6 @@ It is one more target of the task's log events, beside the log file, and sees th
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import structlog
@@ -20,13 +19,15 @@ DECISIVE = ("Task failed with exception", "Top level error")
 NOT_FOUND = ("Dag not found during start up", "Task not found in Dag during start up")
 """The task runner's events about a DAG file that isn't there or can't be imported, which was logged before."""
 
+EXITED = "Task exited"
+"""The task runner's event of ``sys.exit``."""
+
 
 class ErrorCapture:
-    """A structlog processor that keeps the last decisive error, or else the last one that carries an exception."""
+    """A structlog processor that fills in the record's error, and the last exception besides."""
 
     def __init__(self, record: TryRecord) -> None:
         self._record = record
-        self._decided = False
 
     def logger(self) -> Any:
         """A logger that feeds this capture and writes nothing."""
@@ -35,26 +36,21 @@ class ErrorCapture:
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
         """Look at one event, and drop it."""
         text = str(event.get("event", ""))
-        if int(event.get("level_number", logging.ERROR)) >= logging.ERROR:
-            self._look_at(text, event)
+        exception = _exception(event)
+        if text in DECISIVE:
+            self._record.error = one_line(exception or text)
+        elif text in NOT_FOUND:
+            reason = self._record.last_exception
+            self._record.error = f"{text}: {reason}" if reason else text
+        elif text == EXITED:
+            self._record.error = f"{text} with code {event.get('exit_code')}"
+        elif exception:
+            self._record.last_exception = one_line(exception)
         raise structlog.DropEvent
 
-    def _look_at(self, text: str, event: EventDict) -> None:
-        decisive = text in DECISIVE
-        if self._decided and not decisive:
-            return
-        line = _error_line(text, event)
-        if text in NOT_FOUND:
-            line = f"{text}: {self._record.error}" if self._record.error else text
-        if line:
-            self._record.error = one_line(line)
-            self._decided = decisive
 
-
-def _error_line(text: str, event: EventDict) -> str | None:
+def _exception(event: EventDict) -> str | None:
     details = event.get("error_detail")
-    if isinstance(details, list) and details:
-        return f"{details[0].get('exc_type')}: {details[0].get('exc_value')}"
-    if text == "Task exited":
-        return f"Task exited with code {event.get('exit_code')}"
-    return None
+    if not isinstance(details, list) or not details:
+        return None
+    return f"{details[0].get('exc_type')}: {details[0].get('exc_value')}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from typing import Self
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.tasks import process_tree
 from temporal_airflow.tasks.slot_connection import Slot
+from temporal_airflow.tasks.socket_lines import Lines
 
 GUARDIAN_MODULE = "temporal_airflow.tasks.guardian"
 
@@ -45,7 +45,7 @@ class GuardedTemplate:
         self._kills: dict[int, asyncio.Future[None]] = {}
         self._forking = asyncio.Lock()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines = _Lines(control)
+        self._lines = Lines(control)
         self._tasks = [
             asyncio.create_task(self._read_stderr(), name="stderr of task processes"),
             asyncio.create_task(self._read_lifeline(), name="guardian of task processes"),
@@ -135,7 +135,7 @@ class GuardedTemplate:
         return killed
 
     async def _read_lifeline(self) -> None:
-        lines = _Lines(self._lifeline)
+        lines = Lines(self._lifeline)
         while line := await lines.next():
             if killed := self._kills.pop(int(line.removeprefix("killed ")), None):
                 killed.set_result(None)
@@ -186,24 +186,3 @@ class GuardedTemplate:
 def _kill_unwanted(forking: asyncio.Task[Slot]) -> None:
     if not forking.cancelled() and forking.exception() is None:
         forking.result().kill()
-
-
-class _Lines:
-    """Lines from a socket that somebody else also writes descriptors to."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._received = b""
-
-    async def next(self) -> str | None:
-        """The next line, None at the end."""
-        while b"\n" not in self._received:
-            try:
-                chunk = await asyncio.get_running_loop().sock_recv(self._connection, 4096)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                return None
-            self._received += chunk
-        line, _, self._received = self._received.partition(b"\n")
-        return os.fsdecode(line)

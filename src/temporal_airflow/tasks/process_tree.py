@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -111,6 +112,12 @@ def kill_tree(pid: int) -> None:
     deadline = time.monotonic() + KILL_PATIENCE
     while parent_of(pid) is not None and time.monotonic() < deadline:
         time.sleep(DEATH_POLL)
+
+
+def thread_count() -> int:
+    """Threads of this process; where the kernel doesn't tell, those that Python knows."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:

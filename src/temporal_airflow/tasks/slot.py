@@ -6,10 +6,10 @@ must not know how requests reach it or how its results travel on.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
-import threading
 import traceback
 from typing import assert_never
 
@@ -25,7 +25,6 @@ def serve(connection: socket.socket) -> None:
         signal.signal(number, signal.SIG_IGN)  # only the worker decides
     channel = Channel(connection)
     try:
-        _warm_up()
         while True:
             channel.send(_serve_one(channel.next_request(), channel))
     except WorkerGoneError:
@@ -39,14 +38,24 @@ def _serve_one(request: Request, channel: Channel) -> AnyReply:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the worker reports it
         process_tree.kill_descendants(os.getpid())
-        reply = Failed(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc(), reusable=False)
+        reply = _failure(error)
     process_tree.reap_children()
-    if threading.active_count() > 1:  # a process with threads can't be forked safely
+    if process_tree.thread_count() > 1:  # a process with threads can't be forked safely
         reply = reply.model_copy(update={"reusable": False})
     return reply
 
 
+def _failure(error: Exception) -> Failed:
+    from airflow.sdk._shared.secrets_masker import redact
+
+    from temporal_airflow.tasks.try_record import one_line
+
+    text = str(redact("".join(traceback.format_exception(error))))
+    return Failed(error=one_line(f"{type(error).__name__}: {error}"), traceback=text, reusable=False)
+
+
 def _dispatch(request: Request, channel: Channel) -> AnyReply:
+    _warm_up()
     match request:
         case RunTask():
             from temporal_airflow.tasks import task_process
@@ -66,6 +75,7 @@ def _dispatch(request: Request, channel: Channel) -> AnyReply:
             assert_never(request)
 
 
+@functools.cache
 def _warm_up() -> None:
     """Load plugins once a slot instead of once a task: user code, so never in the template."""
     from airflow.sdk.listener import get_listener_manager

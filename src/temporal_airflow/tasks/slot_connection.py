@@ -6,6 +6,7 @@ It must not know how slots are forked, pooled, or what the messages are for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Self
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.tasks import messages
 from temporal_airflow.tasks.messages import AnyReply, Ask, Heartbeat, Message
+
+logger = logging.getLogger(__name__)
 
 
 class Slot:
@@ -111,5 +114,5 @@ class Slot:
             await asyncio.shield(self._killed)
 
     def _lost(self) -> ProcessLostError:
-        words = self._last_words()
-        return ProcessLostError(f"The process {self.pid} that ran the task is gone." + (f"\n{words}" if words else ""))
+        logger.warning("Slot %s is gone. Last words of task processes:\n%s", self.pid, self._last_words())
+        return ProcessLostError(f"The process {self.pid} that ran the task is gone.")

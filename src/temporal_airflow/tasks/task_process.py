@@ -7,13 +7,11 @@ the worker waits.
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import attrs
 import structlog
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.processor import _pre_import_airflow_modules
@@ -26,12 +24,15 @@ from airflow.utils.state import TaskInstanceState
 from temporal_airflow.models import BundleReference, TaskExecutionInput, TaskExecutionResult
 from temporal_airflow.tasks import child_process, logs, process_tree
 from temporal_airflow.tasks.channel import Channel
-from temporal_airflow.tasks.error_capture import ErrorCapture
 from temporal_airflow.tasks.execution_api import client as execution_api
 from temporal_airflow.tasks.messages import RunTask, TaskDone
-from temporal_airflow.tasks.try_record import TryRecord
+from temporal_airflow.tasks.task_supervisor import TaskProcess
+from temporal_airflow.tasks.try_record import TryRecord, one_line
 
 CANCELLED = "The task was cancelled"
+
+RECOGNIZABLE = 40
+"""Characters by which the message of a refused call is found in the error that Airflow makes of it."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,43 +48,6 @@ def run_try(request: RunTask, channel: Channel) -> TaskDone:
         process_tree.kill_descendants(os.getpid())
     _decide(record, process.exit_code, should_retry=task.should_retry)
     return TaskDone(result=_result(task, record, api, process, started), cancelled=record.cancelled)
-
-
-@attrs.define(kw_only=True)
-class TaskProcess(supervisor.ActivitySubprocess):
-    """Airflow's supervisor of a task, woken by the task's exit and by the worker."""
-
-    channel: Channel
-    capture: ErrorCapture
-
-    @property
-    def exit_code(self) -> int:
-        """How the process ended; negative for a signal."""
-        return int(self._exit_code or 0)
-
-    def _get_target_loggers(self) -> tuple[Any, ...]:
-        return (*super()._get_target_loggers(), self.capture.logger())
-
-    def _monitor_subprocess(self) -> None:
-        child_process.wake_on_exit(self.selector, self.pid)
-        self.selector.register(self.channel, selectors.EVENT_READ, (self._notice, self.selector.unregister))
-        super()._monitor_subprocess()  # type: ignore[no-untyped-call]
-
-    def _notice(self, channel: Channel) -> bool:
-        channel.poll()
-        return True
-
-    def _send_heartbeat_if_needed(self) -> None:
-        if self.channel.cancelled:
-            self._last_heartbeat_attempt = 0  # a cancellation doesn't wait for the next heartbeat
-        super()._send_heartbeat_if_needed()  # type: ignore[no-untyped-call]
-
-    def _check_subprocess_exit(self, *args: Any, **kwargs: Any) -> int | None:
-        was_running = self._exit_code is None
-        exit_code: int | None = super()._check_subprocess_exit(*args, **kwargs)
-        if was_running and exit_code:  # strays hold the task's sockets open, which are waited for
-            process_tree.kill_descendants(os.getpid())
-        return exit_code
 
 
 def prepare_file(bundle: BundleReference) -> None:
@@ -115,7 +79,7 @@ def _supervise(
             logger=logger,
             target=child_process.entrypoint(channel, child_process.run_task),
             channel=channel,
-            capture=ErrorCapture(record),
+            record=record,
         )
         process.wait()
         return process
@@ -150,10 +114,12 @@ def _decide(record: TryRecord, exit_code: int, *, should_retry: bool) -> None:
     record.end(TaskInstanceState.UP_FOR_RETRY if should_retry else TaskInstanceState.FAILED)
     if record.state not in (TaskInstanceState.FAILED, TaskInstanceState.UP_FOR_RETRY):
         record.error = None
-    elif record.refusal and record.refusal in (record.error or ""):
-        record.error = record.refusal
     elif died and (record.error is None or exit_code < 0):
         record.error = _how_it_died(exit_code)
+    elif record.refusal and record.refusal[:RECOGNIZABLE] in (record.error or ""):
+        record.error = one_line(record.refusal)  # instead of what Airflow wraps it in
+    elif record.error is None:
+        record.error = record.last_exception
 
 
 def _how_it_died(exit_code: int) -> str:

@@ -25,14 +25,16 @@ class TryRecord:
         state: the outcome, None until there is one. The first one counts, as with Airflow's server, which refuses a
             transition of a task that isn't running any more.
         cancelled: set when the task was told to stop; what it reports from then on doesn't count.
-        refusal: the message with which an unsupported call was last refused.
-        error: the task's last error, one masked line.
+        refusal: the message of the last call that was refused.
+        last_exception: the last exception in the task's log, one masked line.
+        error: why it failed, one masked line.
     """
 
     state: TaskInstanceState | None = None
     end_date: datetime | None = None
     cancelled: bool = False
     refusal: str | None = None
+    last_exception: str | None = None
     error: str | None = None
     rendered_map_index: str | None = None
     retry_delay_seconds: float | None = None

@@ -58,21 +58,20 @@ def for_task(task: TaskExecutionInput, large_xcom_path: str, channel: Channel, r
     """The API as one attempt of a task sees it."""
     own_run = RunKey(task.run.dag_id, task.run.run_id)
     xcoms = XComs(channel, own_run, task.upstream_results, task.inline_xcom_budget, large_xcom_path)
-    queries = RunQueries(channel, record)
+    queries = RunQueries(channel)
     instances = TaskInstances(
         TaskLife(channel, record, run_context(task)), TaskQuestions(queries, task.run, task.first_reschedule_date)
     )
-    return _assemble(instances, XComCalls(xcoms, record, task.max_map_length), queries, task.run.dag_id, task.bundle)
+    return _assemble(instances, XComCalls(xcoms, task.max_map_length), queries, task.run.dag_id, task.bundle)
 
 
 def for_callbacks(callbacks: CallbackInput, large_xcom_path: str, channel: Channel) -> ExecutionApi:
     """The API as callbacks see it: they can't end a task, and what they write is lost."""
-    record = TryRecord()
     own_run = RunKey(callbacks.run.dag_id, callbacks.run.run_id)
     xcoms = XComs(channel, own_run, (), INLINE_VALUE_LIMIT, large_xcom_path)
-    queries = RunQueries(channel, record)
-    instances = TaskInstances(TaskLife(channel, record, None), TaskQuestions(queries, callbacks.run))
-    return _assemble(instances, XComCalls(xcoms, record, 0), queries, callbacks.run.dag_id, callbacks.bundle)
+    queries = RunQueries(channel)
+    instances = TaskInstances(TaskLife(channel, TryRecord(), None), TaskQuestions(queries, callbacks.run))
+    return _assemble(instances, XComCalls(xcoms, 0), queries, callbacks.run.dag_id, callbacks.bundle)
 
 
 def run_context(task: TaskExecutionInput) -> TIRunContext:
@@ -95,17 +94,16 @@ def run_context(task: TaskExecutionInput) -> TIRunContext:
 def _assemble(
     instances: TaskInstances, xcoms: XComCalls, queries: RunQueries, dag_id: str, bundle: BundleReference
 ) -> ExecutionApi:
-    record = queries.record
     return ExecutionApi(
         task_instances=instances,
         xcoms=xcoms,
         connections=Connections(),
-        variables=Variables(record),
+        variables=Variables(),
         dag_runs=DagRuns(queries),
         dags=Dags(queries, dag_id, bundle),
-        assets=Unsupported(record, "looking up assets"),
-        asset_events=Unsupported(record, "reading asset events (inlet_events)"),
-        hitl=Unsupported(record, "waiting for human input (HITL)"),
-        task_state_store=Unsupported(record, "the task state store"),
-        asset_state_store=Unsupported(record, "the asset state store"),
+        assets=Unsupported("looking up assets"),
+        asset_events=Unsupported("reading asset events (inlet_events)"),
+        hitl=Unsupported("waiting for human input (HITL)"),
+        task_state_store=Unsupported("the task state store"),
+        asset_state_store=Unsupported("the asset state store"),
     )

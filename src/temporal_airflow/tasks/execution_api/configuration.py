@@ -6,15 +6,13 @@ here, where Airflow's server would look into its metadata database; there is non
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NoReturn
 
 from airflow.sdk.api.datamodels._generated import VariableKeysResponse
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
-from temporal_airflow.tasks.execution_api.errors import refuse
-from temporal_airflow.tasks.try_record import TryRecord
+from temporal_airflow.exceptions import UnsupportedFeatureError
 
 
 class Connections:
@@ -25,11 +23,8 @@ class Connections:
         return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND, detail={"conn_id": conn_id})
 
 
-@dataclass(frozen=True)
 class Variables:
     """Namespace ``variables``."""
-
-    record: TryRecord
 
     def get(self, key: str) -> ErrorResponse:
         """No metadata database, no variable."""
@@ -41,15 +36,15 @@ class Variables:
 
     def set(self, key: str, value: str | None, description: str | None = None) -> NoReturn:  # noqa: ARG002
         """Refused: there is nowhere to write to."""
-        self._refuse("Variable.set", key)
+        raise UnsupportedFeatureError(_needs_database("Variable.set", key))
 
     def delete(self, key: str) -> NoReturn:
         """Refused: there is nothing to delete from."""
-        self._refuse("Variable.delete", key)
+        raise UnsupportedFeatureError(_needs_database("Variable.delete", key))
 
-    def _refuse(self, call: str, key: str) -> NoReturn:
-        refuse(
-            self.record,
-            f"{call}({key!r}) needs Airflow's metadata database, and tasks run without one here: "
-            "keep changing values in XComs or in a store of your own.",
-        )
+
+def _needs_database(call: str, key: str) -> str:
+    return (
+        f"{call}({key!r}) needs Airflow's metadata database, and tasks run without one here: "
+        "keep changing values in XComs or in a store of your own."
+    )

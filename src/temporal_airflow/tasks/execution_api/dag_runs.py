@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 from airflow.sdk.api.datamodels._generated import DagResponse, DagRun, DagRunStateResponse
 from airflow.sdk.execution_time.comms import DRCount, PreviousDagRunResult
 
+from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import BundleReference, DagRunRecord
-from temporal_airflow.tasks.execution_api.errors import not_found, refuse
+from temporal_airflow.tasks.execution_api.errors import not_found
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries, as_dag_run
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
 
@@ -23,7 +24,7 @@ class DagRuns:
 
     def trigger(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refused: no task can start a run yet."""
-        refuse(self.queries.record, unsupported("TriggerDagRunOperator"))
+        raise UnsupportedFeatureError(unsupported("TriggerDagRunOperator"))
 
     clear = trigger
 
@@ -69,7 +70,7 @@ class Dags:
     def get(self, dag_id: str) -> DagResponse:
         """What is known of the DAG without a metadata database."""
         if dag_id != self.dag_id:
-            refuse(self.queries.record, unsupported(f"Asking for another DAG ({dag_id!r})"))
+            raise UnsupportedFeatureError(unsupported(f"Asking for another DAG ({dag_id!r})"))
         return DagResponse(
             dag_id=dag_id,
             is_paused=False,

@@ -1,18 +1,15 @@
-"""The two ways a call is refused: as Airflow's server would, or because this version can't do it.
+"""How calls are refused as Airflow's server would refuse them.
 
-It must not know which call it is.
+What this version can't do raises an :class:`~temporal_airflow.exceptions.UnsupportedFeatureError` instead. Either way
+the task sees an API error, and fails with the message unless it catches it. It must not know which call it is.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NoReturn
 
 import httpx
 from airflow.sdk.api.client import ServerResponseError
-
-from temporal_airflow.exceptions import UnsupportedFeatureError
-from temporal_airflow.tasks.try_record import TryRecord
 
 
 def server_error(status: HTTPStatus, reason: str, message: str) -> ServerResponseError:
@@ -32,9 +29,3 @@ def server_error(status: HTTPStatus, reason: str, message: str) -> ServerRespons
 def not_found(message: str) -> ServerResponseError:
     """The server's answer to a question about something that doesn't exist."""
     return server_error(HTTPStatus.NOT_FOUND, "not_found", message)
-
-
-def refuse(record: TryRecord, message: str) -> NoReturn:
-    """Refuse a call; a task that doesn't catch it fails with this message."""
-    record.refusal = message
-    raise UnsupportedFeatureError(message)

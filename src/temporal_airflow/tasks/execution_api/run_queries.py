@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk.api.datamodels._generated import DagRun
 
+from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import DagRunRecord, TaskInstanceRecord
 from temporal_airflow.tasks.channel import Channel
-from temporal_airflow.tasks.execution_api.errors import refuse
+from temporal_airflow.tasks.execution_api.unsupported import unsupported
 from temporal_airflow.tasks.messages import AskPreviousRun, AskRun
-from temporal_airflow.tasks.try_record import TryRecord
 
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -48,7 +48,6 @@ class RunQueries:
     """Finds run records."""
 
     channel: Channel
-    record: TryRecord
 
     def run(self, dag_id: str, run_id: str) -> DagRunRecord | None:
         """The run with this id."""
@@ -76,7 +75,7 @@ class RunQueries:
             found = [run for run_id in run_ids if (run := self.run(dag_id, run_id))]
             return [run for run in found if not logical_dates or run.run.logical_date in logical_dates]
         if not logical_dates:
-            refuse(self.record, f"Asking for all runs of DAG {dag_id!r} isn't supported: give run_ids or logical_dates")
+            raise UnsupportedFeatureError(unsupported(f"Asking for all runs of DAG {dag_id!r}"))
         return [run for date in logical_dates if (run := self._at(dag_id, date))]
 
     def _at(self, dag_id: str, logical_date: datetime) -> DagRunRecord | None:

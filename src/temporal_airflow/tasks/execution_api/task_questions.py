@@ -21,8 +21,8 @@ from airflow.sdk.api.datamodels._generated import (
 from airflow.sdk.execution_time.comms import PreviousTIResult, TaskRescheduleStartDate, TICount
 from airflow.utils.state import State
 
+from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import DagRunIdentity, DagRunRecord, TaskInstanceRecord
-from temporal_airflow.tasks.execution_api.errors import refuse
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries, TaskFilter, as_dag_run
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
 
@@ -99,7 +99,7 @@ class TaskQuestions:
         run_ids: list[str] | None = None,
     ) -> list[tuple[DagRunRecord, TaskInstanceRecord]]:
         if task_group_id is not None:
-            refuse(self.queries.record, unsupported(f"Asking for a task group ({task_group_id!r}) by its id"))
+            raise UnsupportedFeatureError(unsupported(f"Asking for a task group ({task_group_id!r}) by its id"))
         which = TaskFilter(task_ids, map_index, states)
         runs = self.queries.matching(dag_id, run_ids, logical_dates)
         return [(run, instance) for run in runs for instance in run.task_instances if which.matches(instance)]

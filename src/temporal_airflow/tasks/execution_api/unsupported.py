@@ -9,15 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from temporal_airflow.tasks.execution_api.errors import refuse
-from temporal_airflow.tasks.try_record import TryRecord
+from temporal_airflow.exceptions import UnsupportedFeatureError
 
 
 @dataclass(frozen=True)
 class Unsupported:
     """A namespace without a single working call."""
 
-    record: TryRecord
     feature: str
 
     def __getattr__(self, call: str) -> Callable[..., NoReturn]:
@@ -26,7 +24,7 @@ class Unsupported:
         return self._refuse
 
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
-        refuse(self.record, unsupported(self.feature))
+        raise UnsupportedFeatureError(unsupported(self.feature))
 
 
 def unsupported(feature: str) -> str:

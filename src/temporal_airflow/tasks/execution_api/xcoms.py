@@ -12,11 +12,13 @@ from airflow.sdk.api.datamodels._generated import XComResponse, XComSequenceInde
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse, XComCountResponse
 
+from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import XComRecord
-from temporal_airflow.tasks.execution_api.errors import refuse, server_error
+from temporal_airflow.tasks.execution_api.errors import server_error
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
-from temporal_airflow.tasks.try_record import TryRecord
 from temporal_airflow.tasks.xcom import UNMAPPED, Place, RunKey, XComs
+
+PRIOR_DATES = unsupported("xcom_pull(include_prior_dates=True) of a value that this run doesn't have")
 
 
 class XComCalls:
@@ -26,10 +28,9 @@ class XComCalls:
         mapped_length: length of the return value that downstream tasks map over, once it is known.
     """
 
-    def __init__(self, xcoms: XComs, record: TryRecord, max_map_length: int) -> None:
+    def __init__(self, xcoms: XComs, max_map_length: int) -> None:
         self.mapped_length: int | None = None
         self._xcoms = xcoms
-        self._record = record
         self._max_map_length = max_map_length
 
     def written(self) -> tuple[XComRecord, ...]:
@@ -48,7 +49,7 @@ class XComCalls:
         """One value; None if there is none."""
         found, value = self._xcoms.get(RunKey(dag_id, run_id), Place(task_id, _index(map_index), key))
         if not found and include_prior_dates:
-            refuse(self._record, unsupported("xcom_pull(include_prior_dates=True) of a value that this run hasn't"))
+            raise UnsupportedFeatureError(PRIOR_DATES)
         return XComResponse(key=key, value=value)
 
     def set(  # noqa: PLR0917
@@ -107,12 +108,12 @@ class XComCalls:
         """The values of a slice, by map index."""
         contents = self._xcoms.sequence(RunKey(dag_id, run_id), task_id, key)
         if not contents and include_prior_dates:
-            refuse(self._record, unsupported("xcom_pull(include_prior_dates=True) of a value that this run hasn't"))
+            raise UnsupportedFeatureError(PRIOR_DATES)
         return XComSequenceSliceResponse([self._xcoms.value(content) for content in contents[start:stop:step]])
 
     def _check_own_run(self, dag_id: str, run_id: str) -> None:
         if RunKey(dag_id, run_id) != self._xcoms.own_run:
-            refuse(self._record, f"An XCom of another run ({dag_id}/{run_id}) can't be written or deleted")
+            raise UnsupportedFeatureError(f"An XCom of another run ({dag_id}/{run_id}) can't be written or deleted")
 
     def _check_mapped_length(self, length: int) -> None:
         if length > self._max_map_length:

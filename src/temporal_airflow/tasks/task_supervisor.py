@@ -1,0 +1,69 @@
+"""Airflow's supervisor of a task process, with what it lacks between a worker and its slot.
+
+It wakes when the task's process ends and when the worker says something, notices a cancellation at once, kills what a
+failed process left behind, and keeps why a call was refused. It must not know what a result is.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+from typing import Any
+
+import attrs
+from airflow.sdk.api.client import ServerResponseError
+from airflow.sdk.execution_time import supervisor
+
+from temporal_airflow.exceptions import TemporalAirflowError
+from temporal_airflow.tasks import child_process, process_tree
+from temporal_airflow.tasks.channel import Channel
+from temporal_airflow.tasks.error_capture import ErrorCapture
+from temporal_airflow.tasks.try_record import TryRecord
+
+
+@attrs.define(kw_only=True)
+class TaskProcess(supervisor.ActivitySubprocess):
+    """Airflow's supervisor of a task, woken by the task's exit and by the worker."""
+
+    channel: Channel
+    record: TryRecord
+
+    @property
+    def exit_code(self) -> int:
+        """How the process ended; negative for a signal."""
+        return int(self._exit_code or 0)
+
+    def _get_target_loggers(self) -> tuple[Any, ...]:
+        return (*super()._get_target_loggers(), ErrorCapture(self.record).logger())
+
+    def _handle_request(self, msg: Any, log: Any, req_id: int) -> None:
+        try:
+            super()._handle_request(msg, log, req_id)
+        except TemporalAirflowError as error:
+            self.record.refusal = str(error)
+            raise
+        except ServerResponseError as error:
+            if isinstance(error.detail, dict):
+                self.record.refusal = str(error.detail.get("message"))
+            raise
+
+    def _monitor_subprocess(self) -> None:
+        child_process.wake_on_exit(self.selector, self.pid)
+        self.selector.register(self.channel, selectors.EVENT_READ, (self._notice, self.selector.unregister))
+        super()._monitor_subprocess()  # type: ignore[no-untyped-call]
+
+    def _notice(self, channel: Channel) -> bool:
+        channel.poll()
+        return True
+
+    def _send_heartbeat_if_needed(self) -> None:
+        if self.channel.cancelled:
+            self._last_heartbeat_attempt = 0  # a cancellation doesn't wait for the next heartbeat
+        super()._send_heartbeat_if_needed()  # type: ignore[no-untyped-call]
+
+    def _check_subprocess_exit(self, *args: Any, **kwargs: Any) -> int | None:
+        was_running = self._exit_code is None
+        exit_code: int | None = super()._check_subprocess_exit(*args, **kwargs)
+        if was_running and exit_code:  # strays hold the task's sockets open, which are waited for
+            process_tree.kill_descendants(os.getpid())
+        return exit_code

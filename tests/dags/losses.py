@@ -1,0 +1,59 @@
+"""A run whose middle task waits for a file ``go``, so that a test can take something away meanwhile."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import chain, dag, task
+
+WAIT_IN_BASH = """
+echo "third {{ ti.try_number }} $$" >> {{ dag_run.conf.scratch }}/ran
+setsid sleep 600 >/dev/null 2>&1 &
+echo $! >> {{ dag_run.conf.scratch }}/strays
+while [ ! -e {{ dag_run.conf.scratch }}/go ]; do sleep 0.05; done
+"""
+
+
+def ran(context) -> Path:
+    scratch = Path(context["dag_run"].conf["scratch"])
+    ti = context["ti"]
+    with (scratch / "ran").open("a") as notes:
+        notes.write(f"{ti.task_id} {ti.try_number} {os.getpid()}\n")
+    return scratch
+
+
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
+def six_tasks():
+    @task
+    def note(**context):
+        ran(context)
+        return context["ti"].task_id
+
+    third = BashOperator(task_id="third", bash_command=WAIT_IN_BASH, retries=0)
+    chain(*(note.override(task_id=name)() for name in ("first", "second")), third)
+    chain(third, *(note.override(task_id=name)() for name in ("fourth", "fifth", "sixth")))
+
+
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
+def one_waits():
+    @task(retries=0)
+    def waits(**context):
+        scratch = ran(context)
+        while not (scratch / "go").exists():
+            time.sleep(0.05)
+        (scratch / "ended").touch()
+        return "waited"
+
+    @task
+    def follows(**context):
+        ran(context)
+
+    waits() >> follows()
+
+
+six_tasks()
+one_waits()
