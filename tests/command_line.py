@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from waiting import eventually
 
 PROGRAM = Path(sys.executable).with_name("temporal-airflow")

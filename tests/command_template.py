@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-TIMEOUT = 100  # seconds; a command that hangs is killed
+TIMEOUT = 40  # seconds; a command that hangs is killed
 
 
 def serve() -> None:

@@ -20,7 +20,6 @@ os.environ["AIRFLOW__TEMPORAL__DATA_FOLDER"] = str(HOME / "data")
 os.environ["_AIRFLOW__AS_LIBRARY"] = "1"  # before anything imports Airflow: a test must never reach a real database
 
 from run_bench import DAGS_FOLDER, RunBench  # noqa: E402  # Airflow reads the environment when it is imported
-
 from temporal_airflow.connection import Connection, connect  # noqa: E402
 from temporal_airflow.engine.airflow_library import import_scheduling_code  # noqa: E402
 from temporal_airflow.settings import load_settings  # noqa: E402

@@ -85,7 +85,9 @@ class RunBench:
         path = str(DAGS_FOLDER / file)
         return await load_dag(self.template, LoadDagInput(path=path, dag_id=dag_id, now=now(), **request))
 
-    async def start(self, file: str, dag_id: str | None = None, limits: dict[str, Any] | None = None, **request: Any) -> str:
+    async def start(
+        self, file: str, dag_id: str | None = None, limits: dict[str, Any] | None = None, **request: Any
+    ) -> str:
         loaded = await self.load(file, dag_id, **request)
         if limits:
             loaded = loaded.model_copy(update={"limits": loaded.limits.model_copy(update=limits)})
@@ -105,12 +107,12 @@ class RunBench:
 
     async def failed_workflow_tasks(self) -> list[str]:
         """What went wrong in workflow tasks of the runs started here; must be empty."""
-        failures = []
-        for workflow_id in self.started:
-            for event in (await self.history(workflow_id)).events:
-                if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                    failures.append(f"{workflow_id}: {event.workflow_task_failed_event_attributes.failure}")
-        return failures
+        return [
+            f"{workflow_id}: {event.workflow_task_failed_event_attributes.failure}"
+            for workflow_id in self.started
+            for event in (await self.history(workflow_id)).events
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+        ]
 
     def notes(self, name: str) -> list[str]:
         """Lines that tasks left in a file of the scratch folder."""

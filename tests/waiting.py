@@ -15,7 +15,9 @@ LOOK = 0.05
 T = TypeVar("T")
 
 
-async def until(description: str, condition: Callable[[], object | Awaitable[object]], patience: float = PATIENCE) -> None:
+async def until(
+    description: str, condition: Callable[[], object | Awaitable[object]], patience: float = PATIENCE
+) -> None:
     """Wait until a condition holds; fails with its description."""
     deadline = time.monotonic() + patience
     while True:

@@ -6,13 +6,17 @@ It must not know how a run is carried out, nor print anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from airflow.utils.state import DagRunState, TaskInstanceState
-from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -47,6 +51,24 @@ from temporal_airflow.run_reader import RunReader
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=60)
 """A cold worker imports Airflow and replays within one workflow task; Temporal's default of 10 s would live-lock."""
+
+QUERY_PATIENCE = 10.0
+"""Seconds for a run to answer a query; a busy worker takes milliseconds, one that replays a long run a second."""
+
+WORKER_PATIENCE = 5.0
+"""Seconds for a worker to appear on a task queue."""
+
+WORKER_LOOK = 0.25
+"""Seconds between two looks for it."""
+
+NO_ANSWER = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
+"""How a query fails that nobody answers."""
+
+T = TypeVar("T")
+
+
+class NoWorkerError(ServerError):
+    """The server is there, but no worker that could answer."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +135,7 @@ class DagRunClient:
         except WorkflowAlreadyStartedError as error:
             raise DagRunAlreadyExistsError(await self._explain_existing(workflow_id, run.dag_id, run.run_id)) from error
         except RPCError as error:
-            if error.status == RPCStatusCode.INVALID_ARGUMENT:
+            if error.status in {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}:
                 raise InputError(f"The server refused the run of DAG {run.dag_id!r}: {error.message}") from error
             raise
         return workflow_id
@@ -125,6 +147,7 @@ class DagRunClient:
             ServerError: if no worker answers in time.
             InputError: whatever the worker found wrong.
         """
+        await self._await_worker(task_queue)
         handle = await self.temporal.start_workflow(
             identifiers.LOAD_WORKFLOW_TYPE,
             request,
@@ -174,14 +197,14 @@ class DagRunClient:
 
     async def record(self, workflow_id: str) -> DagRunRecord:
         """A run and its task instances as they are now: tasks that no worker has taken yet are queued."""
-        record = await self._reader.record(workflow_id)
+        record = await self._answered(workflow_id, lambda: self._reader.record(workflow_id))
         if record.state != DagRunState.RUNNING:
             return record
         return _with_queued(record, await self._describe(workflow_id, workflow_id))
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """XComs of an open or closed run."""
-        return await self._reader.xcoms(workflow_id, request)
+        return await self._answered(workflow_id, lambda: self._reader.xcoms(workflow_id, request))
 
     async def result(self, workflow_id: str) -> DagExecutionResult:
         """Wait for the end of a run."""
@@ -198,7 +221,8 @@ class DagRunClient:
         ending = asyncio.create_task(self.result(workflow_id))
         try:
             while not ending.done():
-                yield await self.record(workflow_id)
+                with contextlib.suppress(NoWorkerError):  # one may come
+                    yield await self.record(workflow_id)
                 await asyncio.wait({ending}, timeout=interval)
             yield ending.result().snapshot
         finally:
@@ -277,6 +301,41 @@ class DagRunClient:
                 "Wait for one to end, cancel it, or raise max_active_runs."
             )
 
+    async def _await_worker(self, task_queue: str) -> None:
+        request = DescribeTaskQueueRequest(
+            namespace=self.temporal.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        for _ in range(round(WORKER_PATIENCE / WORKER_LOOK)):
+            if (await self.temporal.workflow_service.describe_task_queue(request)).pollers:
+                return
+            await asyncio.sleep(WORKER_LOOK)
+        raise NoWorkerError(
+            f"No worker serves task queue {task_queue!r} (waited {WORKER_PATIENCE:g} s). "
+            "Start one with `temporal-airflow worker --dags-folder FOLDER`."
+        )
+
+    async def _answered(self, workflow_id: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What a run answers to a query.
+
+        Raises:
+            NoWorkerError: if it is open and no worker serves it.
+        """
+        try:
+            async with asyncio.timeout(QUERY_PATIENCE):
+                return await ask()
+        except (TimeoutError, RPCError) as error:
+            if isinstance(error, RPCError) and error.status not in NO_ANSWER:
+                raise
+            description = await self._describe(workflow_id, workflow_id)
+            task_queue = description.task_queue
+            raise NoWorkerError(
+                f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one "
+                "with `temporal-airflow worker`, or go on with it by `temporal-airflow run FILE --run-id ...`; "
+                "`temporal-airflow list` works without."
+            ) from error
+
     async def _explain_existing(self, workflow_id: str, dag_id: str, run_id: str) -> str:
         memo = await (await self._describe(workflow_id, workflow_id)).memo()
         owner = (memo.get("dag_id"), memo.get("run_id"))
@@ -286,8 +345,10 @@ class DagRunClient:
                 f"{owner[1]!r} of DAG {owner[0]!r}. Choose another run id."
             )
         try:
-            state = (await self._reader.record(workflow_id)).state.value
-        except TemporalAirflowError:
+            state = (await self.record(workflow_id)).state.value
+        except NoWorkerError:
+            state = DagRunState.RUNNING.value
+        except DagRunNotFoundError:
             state = "ended from outside"
         return f"Run {run_id!r} of DAG {dag_id!r} exists already: {state}. Choose another --run-id."
 

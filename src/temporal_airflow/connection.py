@@ -6,6 +6,7 @@ It must not know runs, workers or the command line.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from temporal_airflow import dev_server
 from temporal_airflow.data_converter import DATA_CONVERTER
 from temporal_airflow.exceptions import ServerError, SettingsError
 from temporal_airflow.settings import Settings
+
+RECONNECT_INTERVAL = 0.2
+"""Seconds between two tries to reach a server that doesn't answer."""
+
+OTHER_PROTOCOL = ("tls", "certificate", "handshake", "invaliddata", "frame with invalid size", "h2 protocol")
+"""Signs, in what the SDK raises, of a server that answers but speaks otherwise."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,15 @@ def _configured(settings: Settings) -> ClientConnectConfig:
 
 async def _connect(config: ClientConnectConfig, settings: Settings) -> Client:
     address, namespace = config["target_host"], config.get("namespace") or "default"
+    problems: list[str] = []
     try:
         async with asyncio.timeout(settings.connect_timeout):
-            client = await Client.connect(**{**config, "data_converter": DATA_CONVERTER})
+            client = await _await_server(config, problems)
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
     except TimeoutError as error:
         raise ServerError(
-            f"No Temporal server answers at {address} (waited {settings.connect_timeout:g} s). "
+            f"No Temporal server answers at {address} (tried for {settings.connect_timeout:g} s"
+            f"{': ' + problems[-1] if problems else ''}). "
             "Start it, or correct [temporal] address / TEMPORAL_ADDRESS; unset it to use a server of our own."
         ) from error
     except RPCError as error:
@@ -104,20 +113,36 @@ async def _connect(config: ClientConnectConfig, settings: Settings) -> Client:
             ) from error
         raise ServerError(f"The Temporal server at {address} refused the connection: {error.message}") from error
     except RuntimeError as error:
-        raise ServerError(_explain(str(error), address, config)) from error
+        used = "uses TLS" if config.get("tls") else "doesn't use TLS"
+        raise ServerError(
+            f"The connection to {address} {used}, and the server expects otherwise or has another certificate: "
+            f"{_reason(error)}. Set TEMPORAL_TLS and the certificate paths (TEMPORAL_TLS_*), or TEMPORAL_API_KEY."
+        ) from error
+    except ValueError as error:
+        raise SettingsError(
+            f"The Temporal server's address {address!r} can't be used: {error}. Write it as host:port in [temporal] "
+            "address / TEMPORAL_ADDRESS."
+        ) from error
     return client
 
 
-def _explain(problem: str, address: str, config: ClientConnectConfig) -> str:
-    """What to do about a connection that failed below Temporal's own protocol."""
-    lowered = problem.lower()
-    if any(sign in lowered for sign in ("tls", "certificate", "handshake", "frame with invalid size", "h2 protocol")):
-        used = "uses TLS" if config.get("tls") else "doesn't use TLS"
-        return (
-            f"The connection to {address} {used}, and the server expects otherwise or has another certificate: "
-            f"{problem}. Set TEMPORAL_TLS and the certificate paths (TEMPORAL_TLS_*), or TEMPORAL_API_KEY."
-        )
-    return (
-        f"Can't connect to the Temporal server at {address}: {problem}. "
-        "Start it, or correct [temporal] address / TEMPORAL_ADDRESS; unset it to use a server of our own."
-    )
+async def _await_server(config: ClientConnectConfig, problems: list[str]) -> Client:
+    """Connect as soon as the server answers.
+
+    Raises:
+        RuntimeError: if it answers, but not in our protocol: waiting doesn't help.
+    """
+    while True:
+        try:
+            return await Client.connect(**{**config, "data_converter": DATA_CONVERTER})
+        except RuntimeError as error:
+            if any(sign in str(error).lower() for sign in OTHER_PROTOCOL):
+                raise
+            problems.append(_reason(error))
+        await asyncio.sleep(RECONNECT_INTERVAL)
+
+
+def _reason(error: RuntimeError) -> str:
+    """What the operating system or the TLS library says, out of the SDK's nested debug output."""
+    said = re.findall(r'message: "([^"]+)"', str(error))
+    return said[-1] if said else str(error)

@@ -24,6 +24,12 @@ def workflow_id(dag_id: str, run_id: str) -> str:
     return f"dag-{dag_id}-{run_id}"
 
 
+def runs_query(dag_id: str | None = None) -> str:
+    """Temporal's list filter for DAG runs; of a DAG whose id only begins so, too: the memo tells them apart."""
+    query = f'WorkflowType = "{WORKFLOW_TYPE}"'
+    return query if dag_id is None else f'{query} AND WorkflowId STARTS_WITH "{workflow_id(dag_id, "")}"'
+
+
 def load_workflow_id(dag_id: str, nonce: str) -> str:
     """The id of the short workflow that asks a worker for its copy of a DAG."""
     return f"load-{dag_id}-{nonce}"

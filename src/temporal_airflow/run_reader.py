@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import identifiers
-from temporal_airflow.engine.xcom_pages import answer
+from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.exceptions import DagRunNotFoundError
 from temporal_airflow.models import (
     DagExecutionResult,
@@ -47,7 +47,8 @@ class RunReader:
         result = await self.result_if_closed(workflow_id)
         if result is not None:
             return result.snapshot
-        return await self._handle(workflow_id).query("state", result_type=DagRunRecord)
+        record: DagRunRecord = await self._handle(workflow_id).query("state", result_type=DagRunRecord)
+        return record
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """All XComs that match, however many pages they take."""
@@ -104,16 +105,17 @@ class RunReader:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (question, future), page in zip(batch, pages, strict=False):
+        for (_, future), page in zip(batch, pages, strict=False):
             if not future.done():
                 future.set_result(page)
-        self._waiting[workflow_id].extend(batch[len(pages) :])
+        self._waiting[workflow_id].extend(batch[len(pages) :])  # one answer has room for so many
 
     async def _pages(self, workflow_id: str, questions: list[XComQuestion]) -> list[XComPage]:
         result = await self.result_if_closed(workflow_id)
         if result is not None:
-            return [answer(result.xcoms, question.request, question.offset) for question in questions]
-        return await self._handle(workflow_id).query("xcom", questions, result_type=list[XComPage])
+            return answer_questions(result.xcoms, questions)
+        pages: list[XComPage] = await self._handle(workflow_id).query("xcom", questions, result_type=list[XComPage])
+        return pages
 
     def _handle(self, workflow_id: str) -> RunHandle:
         return self._client.get_workflow_handle(workflow_id, result_type=DagExecutionResult)
@@ -131,7 +133,7 @@ async def previous_run(
         before: logical dates must be earlier.
         state: only runs in this state; None takes any.
     """
-    query = f'WorkflowType = "{identifiers.WORKFLOW_TYPE}" AND WorkflowId STARTS_WITH "{identifiers.workflow_id(dag_id, "")}"'
+    query = identifiers.runs_query(dag_id)
     candidates: list[tuple[datetime, str]] = []
     async for execution in client.list_workflows(query):
         memo = await execution.memo()

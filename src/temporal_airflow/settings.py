@@ -28,7 +28,8 @@ class Settings(BaseModel):
 
     address: str | None = Field(
         None,
-        description="host:port of a Temporal server. Unset: the TEMPORAL_ADDRESS variable or profile; else a server of our own is started.",
+        description="host:port of a Temporal server. Unset: the TEMPORAL_ADDRESS variable or profile; else a server of "
+        "our own is started.",
     )
     namespace: str | None = Field(
         None, description="Temporal namespace. Unset: TEMPORAL_NAMESPACE or profile, else `default`."

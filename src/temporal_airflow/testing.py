@@ -51,7 +51,8 @@ class DagRunner:
         dag_id: str | None = None,
     ) -> DagRunResult:
         """Run a DAG to its end; arguments as of :func:`temporal_airflow.run_dag`."""
-        return self._await(self._run(dag_or_path, conf or {}, logical_date, run_id, dag_id))
+        result: DagRunResult = self._await(self._run(dag_or_path, conf or {}, logical_date, run_id, dag_id))
+        return result
 
     def close(self) -> None:
         """Stop everything."""

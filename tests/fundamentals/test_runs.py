@@ -18,9 +18,7 @@ async def test_tasks_pass_data_along(bench: RunBench) -> None:
 
 async def test_templates_params_and_context_are_as_under_airflow(bench: RunBench) -> None:
     logical_date = datetime(2026, 2, 3, 4, 5, tzinfo=UTC)
-    run = await bench.run(
-        FLOW, "renders_templates", run_id="my-run", logical_date=logical_date, conf={"name": "Ada"}
-    )
+    run = await bench.run(FLOW, "renders_templates", run_id="my-run", logical_date=logical_date, conf={"name": "Ada"})
     assert run.xcom("bash") == "Ada 2026-02-03 bash"
     assert run.xcom("context") == ["Ada", "my-run", "2026-02-03T04:05:00+00:00", "20260203T040500"]
     assert run.xcom("context", "extra") == {"try": 1}

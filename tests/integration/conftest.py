@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from command_line import CommandLine, environment_of
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
+from command_line import CommandLine, environment_of
 from temporal_airflow.dev_server import lease
 from temporal_airflow.settings import Settings
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-COMMAND = Path(sys.executable).with_name("temporal-airflow")
+from command_line import PROGRAM, CommandLine, Ended, environment_of
+
 RUN_KEYS = [
     "dag_id",
     "run_id",
@@ -36,76 +38,65 @@ MONTHS = ["2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06"]
 class Finished:
     """A run that has ended, as its JSON object tells it."""
 
-    exit_code: int
-    run: dict[str, Any]
-    messages: str
+    run: Mapping[str, Any]
+    database: Path
 
     def task(self, task_id: str, map_index: int = -1) -> dict[str, Any]:
-        found = [ti for ti in self.run["task_instances"] if (ti["task_id"], ti["map_index"]) == (task_id, map_index)]
-        assert len(found) == 1, f"{task_id}[{map_index}]"
-        return dict(found[0])
+        [found] = [ti for ti in self.run["task_instances"] if (ti["task_id"], ti["map_index"]) == (task_id, map_index)]
+        return dict(found)
 
     def states(self) -> dict[tuple[str, int], str]:
         return {(ti["task_id"], ti["map_index"]): ti["state"] for ti in self.run["task_instances"]}
 
+    @property
+    def rejected(self) -> Path:
+        return self.database.with_suffix(".rejected.csv")
 
-class Command:
-    """Runs examples from a folder that isn't theirs, each test in an Airflow home of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.database = folder / "warehouse" / "orders.sqlite"
-
-    def run(self, file: Path, *options: str) -> Finished:
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))
-        } | {
-            "AIRFLOW_HOME": str(self._folder / "airflow"),
-            "AIRFLOW__TEMPORAL__DATA_FOLDER": str(self._folder / "data"),
-            "ORDERS_DB": str(self.database),
-        }
-        done = subprocess.run(
-            [COMMAND, "run", file, "--output", "json", "--xcom", "--ephemeral", *options],
-            cwd=self._folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode in {0, 1}, done.stderr
-        return Finished(done.returncode, json.loads(done.stdout), done.stderr)
+    @property
+    def report(self) -> Path:
+        return self.database.with_suffix(".report.md")
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Command:
-    return Command(tmp_path)
+def run_in(folder: Path, file: Path, *options: str) -> Ended:
+    """The real program, started in a folder that isn't the example's, with an Airflow home of its own."""
+    done = subprocess.run(
+        [PROGRAM, "run", file, "--output", "json", "--xcom", "--ephemeral", *options],
+        cwd=folder,
+        env=environment_of(folder) | {"ORDERS_DB": str(folder / "warehouse" / "orders.sqlite")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
-def orders(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> tuple[Command, Finished]:
+def orders(tmp_path_factory: pytest.TempPathFactory, examples: Path) -> Finished:
     """One run of the orders example, which several tests look at."""
-    command = Command(tmp_path_factory.mktemp("orders"))
-    return command, command.run(examples / "orders_etl.py")
+    folder = tmp_path_factory.mktemp("orders")
+    ended = run_in(folder, examples / "orders_etl.py")
+    assert ended.exit_code == 0, ended.stderr
+    return Finished(json.loads(ended.stdout), folder / "warehouse" / "orders.sqlite")
 
 
 def test_every_example_is_tested(examples: Path) -> None:
     assert {file.name for file in examples.glob("*.py")} == {"simple_dag.py", "orders_etl.py"}
 
 
-def test_the_simple_dag_passes_data_along(command: Command, examples: Path) -> None:
-    finished = command.run(examples / "simple_dag.py")
+def test_the_simple_dag_passes_data_along(commands: CommandLine, examples: Path, tmp_path: Path) -> None:
+    ended = commands.call("run", examples / "simple_dag.py", "--output", "json", "--xcom")
 
-    assert finished.exit_code == 0, finished.messages
+    assert ended.exit_code == 0, ended.stderr
+    finished = Finished(ended.json, tmp_path)
     assert finished.run["state"] == "success"
     assert set(finished.states().values()) == {"success"}
     assert finished.task("extract")["xcom"] == {"return_value": [3, 1, 4, 1, 5, 9, 2, 6]}
     assert finished.task("report")["xcom"] == {"return_value": "total 31, largest 9"}
 
 
-def test_the_json_object_has_exactly_its_documented_keys(orders: tuple[Command, Finished]) -> None:
-    _, finished = orders
-    run = finished.run
+def test_the_json_object_has_exactly_its_documented_keys(orders: Finished) -> None:
+    run = orders.run
 
     assert list(run) == RUN_KEYS
     assert run["dag_id"] == "orders_etl"
@@ -114,11 +105,9 @@ def test_the_json_object_has_exactly_its_documented_keys(orders: tuple[Command, 
     assert all(list(ti) == TASK_KEYS for ti in run["task_instances"])
 
 
-def test_the_orders_are_mapped_by_month(orders: tuple[Command, Finished]) -> None:
-    _, finished = orders
-
-    assert (finished.exit_code, finished.run["state"]) == (0, "success"), finished.messages
-    assert finished.states() == {
+def test_the_orders_are_mapped_by_month(orders: Finished) -> None:
+    assert orders.run["state"] == "success"
+    assert orders.states() == {
         ("clean", -1): "success",
         ("split_by_month", -1): "success",
         **{("summarise_month", index): "success" for index in range(len(MONTHS))},
@@ -129,70 +118,77 @@ def test_the_orders_are_mapped_by_month(orders: tuple[Command, Finished]) -> Non
         ("write_report", -1): "success",
     }
     for index, month in enumerate(MONTHS):
-        summary = finished.task("summarise_month", index)["xcom"]["return_value"]
+        summary = orders.task("summarise_month", index)["xcom"]["return_value"]
         assert {line["month"] for line in summary} == {month}
 
 
-def test_the_warehouse_is_loaded_on_the_second_try_alone(orders: tuple[Command, Finished]) -> None:
-    _, finished = orders
-    tries = {ti["task_id"]: ti["try_number"] for ti in finished.run["task_instances"] if ti["state"] == "success"}
+def test_the_warehouse_is_loaded_on_the_second_try_alone(orders: Finished) -> None:
+    tries = {ti["task_id"]: ti["try_number"] for ti in orders.run["task_instances"] if ti["state"] == "success"}
 
     assert tries.pop("load_warehouse") == 2
     assert set(tries.values()) == {1}
 
 
-def test_many_rejected_rows_are_put_aside(orders: tuple[Command, Finished], examples: Path) -> None:
-    command, finished = orders
+def test_many_rejected_rows_are_put_aside(orders: Finished, examples: Path) -> None:
     rejected, accepted = sort_out(examples)
 
     assert len(rejected) / (len(rejected) + len(accepted)) > 0.05, "the file has become too clean for this test"
-    assert finished.task("check_quality")["xcom"] == {"skipmixin_key": {"followed": ["quarantine_report"]}}
-    with command.database.with_suffix(".rejected.csv").open(newline="", encoding="utf-8") as file:
+    assert orders.task("check_quality")["xcom"] == {"skipmixin_key": {"followed": ["quarantine_report"]}}
+    with orders.rejected.open(newline="", encoding="utf-8") as file:
         assert [row["order_id"] for row in csv.DictReader(file)] == [row["order_id"] for row in rejected]
 
 
-def test_few_rejected_rows_take_the_other_branch(command: Command, examples: Path) -> None:
-    finished = command.run(examples / "orders_etl.py", "--conf", '{"max_rejected_share": 0.5}')
+def test_few_rejected_rows_take_the_other_branch(commands: CommandLine, examples: Path, tmp_path: Path) -> None:
+    conf = {"max_rejected_share": 0.5, "database": str(tmp_path / "orders.sqlite")}
+    ended = commands.call("run", examples / "orders_etl.py", "--output", "json", "--xcom", "--conf", json.dumps(conf))
 
-    assert finished.exit_code == 0, finished.messages
+    assert ended.exit_code == 0, ended.stderr
+    finished = Finished(ended.json, tmp_path / "orders.sqlite")
     states = finished.states()
     assert (states["all_clean", -1], states["quarantine_report", -1]) == ("success", "skipped")
-    assert not command.database.with_suffix(".rejected.csv").exists()
-    assert "only" in command.database.with_suffix(".report.md").read_text(encoding="utf-8")
+    assert not finished.rejected.exists()
+    assert "Quality: only" in finished.report.read_text(encoding="utf-8")
 
 
-def test_a_conf_that_does_not_fit_the_params_starts_nothing(examples: Path, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="max_rejected_share"):
-        Command(tmp_path).run(examples / "orders_etl.py", "--conf", '{"max_rejected_share": 7}')
+def test_a_conf_that_does_not_fit_the_params_starts_nothing(commands: CommandLine, examples: Path) -> None:
+    ended = commands.call("run", examples / "orders_etl.py", "--conf", '{"max_rejected_share": 7}')
+
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "max_rejected_share" in ended.stderr
 
 
-def test_the_totals_are_those_of_the_file(orders: tuple[Command, Finished], examples: Path) -> None:
-    command, _ = orders
+def test_the_totals_are_those_of_the_file(orders: Finished, examples: Path) -> None:
     expected: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for row in sort_out(examples)[1]:
         total = expected[month_of(row), row["product"].casefold()]
         for column, amount in enumerate((1, int(row["quantity"]), euro_cents(row))):
             total[column] += amount
 
-    with sqlite3.connect(command.database) as warehouse:
-        loaded = {
-            (month, product): list(figures)
-            for month, product, *figures in warehouse.execute("SELECT * FROM monthly_sales")
-        }
-    assert {month for month, _ in loaded} == set(MONTHS)
-    assert loaded == expected
+    assert warehouse(orders.database) == expected
+    assert {month for month, _ in expected} == set(MONTHS)
 
 
-def test_the_report_shows_the_warehouse(orders: tuple[Command, Finished], examples: Path) -> None:
-    command, finished = orders
-    report = Path(finished.task("write_report")["xcom"]["return_value"])
-
-    assert report == command.database.with_suffix(".report.md")
-    lines = report.read_text(encoding="utf-8").splitlines()
+def test_the_report_shows_the_warehouse(orders: Finished, examples: Path) -> None:
+    assert orders.task("write_report")["xcom"]["return_value"] == str(orders.report)
+    lines = orders.report.read_text(encoding="utf-8").splitlines()
     for month in MONTHS:
         rows = [row for row in sort_out(examples)[1] if month_of(row) == month]
         units, cents = sum(int(row["quantity"]) for row in rows), sum(map(euro_cents, rows))
         assert f"| {month} | {len(rows)} | {units} | {cents // 100}.{cents % 100:02} |" in lines
+
+
+def test_the_file_is_what_its_script_writes(examples: Path, tmp_path: Path) -> None:
+    script = tmp_path / "make_orders.py"
+    script.write_text((examples / "data" / "make_orders.py").read_text(encoding="utf-8"), encoding="utf-8")
+    subprocess.run([sys.executable, script], check=True)
+
+    assert (tmp_path / "orders.csv").read_bytes() == (examples / "data" / "orders.csv").read_bytes()
+
+
+def warehouse(database: Path) -> dict[tuple[str, str], list[int]]:
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT month, product, orders, units, revenue_cents FROM monthly_sales")
+        return {(month, product): list(figures) for month, product, *figures in rows}
 
 
 def sort_out(examples: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

@@ -18,19 +18,20 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest_asyncio
-from run_bench import DAGS_FOLDER, EndedRun, RunBench
-from waiting import PATIENCE, until
 
+from run_bench import DAGS_FOLDER, EndedRun, RunBench
 from temporal_airflow.connection import connect
 from temporal_airflow.dev_server.binary import find_binary, read_version
 from temporal_airflow.dev_server.launch import ServerFiles, read_state
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.slots import ProcessTemplate
+from waiting import PATIENCE, until
 
 SHORT_TIMEOUT = 5.0
 """Seconds of heartbeat timeout, where a test waits for one."""
@@ -77,6 +78,9 @@ class Stage:
     def ran(self) -> Counter[str]:
         """How often each task started, by task id."""
         return Counter(line.split()[0] for line in self.bench.notes("ran"))
+
+    def has_run(self, task_id: str, times: int) -> bool:
+        return self.ran()[task_id] == times
 
     def pids(self, name: str = "ran") -> list[int]:
         return [int(line.split()[-1]) for line in self.bench.notes(name)]
@@ -155,7 +159,7 @@ async def test_a_task_that_finishes_while_the_server_is_away_runs_once(stage: St
     await stage.stop_server()
     back_at = time.monotonic() + 30
     stage.let_go()
-    await until("the task has finished", lambda: (stage.bench.scratch / "ended").exists())
+    await until("the task has finished", (stage.bench.scratch / "ended").exists)
     await until("the server was away for 30 s", lambda: time.monotonic() > back_at)
     await stage.start_server()
     run = await stage.result(workflow_id)
@@ -195,7 +199,7 @@ async def test_attempts_lost_again_and_again_end_as_a_failed_try(stage: Stage) -
     limits: dict[str, Any] = {"heartbeat_timeout": SHORT_TIMEOUT, "max_lost_attempts": 2}
     workflow_id = await stage.bench.start("losses.py", "one_waits", limits=limits)
     for attempt in (1, 2):
-        await until(f"attempt {attempt} runs", lambda attempt=attempt: stage.ran()["waits"] == attempt)  # type: ignore[misc]
+        await until(f"attempt {attempt} runs", partial(stage.has_run, "waits", attempt))
         slot = psutil.Process(stage.pids()[-1]).parent()
         assert slot is not None
         slot.kill()

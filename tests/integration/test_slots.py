@@ -188,6 +188,14 @@ async def test_ctrl_c_reaches_the_worker_only(tasks: TaskBench) -> None:
     await slot.wait_closed()
 
 
+async def test_a_template_that_is_stopped_while_it_starts_is_lost(tasks: TaskBench) -> None:
+    async with ProcessTemplate.start(tasks.environment) as template:
+        waiting = asyncio.create_task(template.fork_slot())
+        await asyncio.sleep(0)
+    with pytest.raises(ProcessLostError, match="before it was ready"):
+        await waiting
+
+
 async def test_an_airflow_that_cannot_start_says_why(tasks: TaskBench, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "airflow_local_settings.py").write_text("raise ValueError('broken settings')")

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Entry point of ``temporal-airflow``: as a library, Airflow touches no database and starts twice as fast."""
     from temporal_airflow.engine.airflow_library import use_as_library
 
     use_as_library()
-    from temporal_airflow.cli.app import app
-
+    try:
+        from temporal_airflow.cli.app import app
+    except Exception as error:
+        if not _is_of_airflow(error):
+            raise
+        _leave_without_airflow(error)
     app()
+
+
+def _is_of_airflow(error: Exception) -> bool:
+    """Whether Airflow raised it while it was imported, which is when it reads and checks its configuration."""
+    return type(error).__module__.startswith("airflow.") or isinstance(error, ImportError | OSError)
+
+
+def _leave_without_airflow(error: Exception) -> None:
+    from temporal_airflow.exceptions import ExitCode
+
+    sys.stderr.write(
+        f"Error: Airflow can't be imported: {error}\n"
+        "Correct airflow.cfg or the AIRFLOW__* variable, or install it with: pip install 'apache-airflow>=3.3.2,<3.4'\n"
+    )
+    sys.exit(ExitCode.BAD_INPUT)

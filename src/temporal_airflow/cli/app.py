@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def version(
-    show: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),  # noqa: FBT001,FBT003
+    show: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
 ) -> None:
     """Run unchanged Apache Airflow DAGs as durable Temporal workflows."""
     if show:

@@ -13,7 +13,7 @@ from temporal_airflow.exceptions import ExitCode, InputError
 
 def cancel(
     run: options.Run,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,  # noqa: FBT002
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,
 ) -> None:
     """Cancel a run: running tasks are stopped (on_kill, then killed), waiting ones skipped; the run ends failed."""
     execute(_cancel(run, wait=wait))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -11,7 +12,8 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-from temporalio.service import RPCError
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow.client import DagRunClient
 from temporal_airflow.connection import Connection, connect
@@ -40,15 +42,30 @@ def print_json(value: Any) -> None:
 
 def execute(command: Coroutine[Any, Any, ExitCode]) -> NoReturn:
     """Run a command to its end and leave with its exit code; a user's mistake gives a message, not a stack trace."""
+    _keep_stdout_clean()
     try:
         code = asyncio.run(command)
     except TemporalAirflowError as error:
         fail(str(error), error.exit_code)
     except RPCError as error:
-        fail(f"The Temporal server can't be reached any more: {error.message}", ExitCode.NO_SERVER)
+        fail(_explain(error), ExitCode.NO_SERVER)
     except KeyboardInterrupt:
         fail("Interrupted.", ExitCode.INTERRUPTED)
     raise typer.Exit(code)
+
+
+def _keep_stdout_clean() -> None:
+    """Send what Temporal's SDK logs to Python's logging, so to stderr; by itself it writes to stdout."""
+    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
+    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=levels, forwarding=forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry))
+
+
+def _explain(error: RPCError) -> str:
+    away = error.status in {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+    happened = "can't be reached any more" if away else "answered with an error"
+    return f"The Temporal server {happened}: {error.message}. `temporal-airflow doctor` looks at the connection."
 
 
 def fail(message: str, code: ExitCode) -> NoReturn:

@@ -61,9 +61,9 @@ async def _versions(_: Settings) -> str:
 
 async def _seams(_: Settings) -> str:
     import_scheduling_code()
-    from temporal_airflow.engine.seams import SEAMS
+    from temporal_airflow.engine.seams import ENGINE_SEAMS, TASK_SEAMS
 
-    return f"all {len(SEAMS)} places where Airflow is redirected are where they should be"
+    return f"all {len(ENGINE_SEAMS + TASK_SEAMS)} places where Airflow is redirected are where they should be"
 
 
 async def _folders(settings: Settings) -> str:

@@ -27,7 +27,7 @@ def logs(
     task: options.Task,
     map_index: options.MapIndex = -1,
     try_number: Annotated[int | None, typer.Option("--try", help="Which try; the last otherwise.", min=1)] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the try ends.")] = False,  # noqa: FBT002
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the try ends.")] = False,
 ) -> None:
     """Print the log of a task instance's try, from this machine's log folder."""
     execute(_logs(run, task, map_index, try_number, follow=follow))
@@ -55,7 +55,8 @@ async def _logs(run: str, task: str, map_index: int, try_number: int | None, *, 
 def _which_try(record: DagRunRecord, task: str, map_index: int, try_number: int | None) -> int:
     ti = next(ti for ti in record.task_instances if (ti.task_id, ti.map_index) == (task, map_index))
     if try_number is not None and try_number > ti.try_number:
-        raise InputError(f"Task {task!r} has had {ti.try_number} tries; there is no try {try_number}.")
+        had = f"{ti.try_number} {'try' if ti.try_number == 1 else 'tries'}"
+        raise InputError(f"Task {task!r} has had {had}; there is no try {try_number}.")
     if not ti.try_number:
         raise InputError(f"Task {task!r} hasn't started: it has no log.")
     return try_number or ti.try_number

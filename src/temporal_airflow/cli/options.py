@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -45,19 +45,23 @@ def read_conf(text: str | None) -> dict[str, Any]:
         source = text[1:]
         try:
             text = Path(source).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"The conf file {source!r} can't be read: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The conf file {source!r} can't be read: {error}.") from error
     try:
-        conf = json.loads(text)
-    except json.JSONDecodeError as error:
+        conf = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not JSON: {error}.") from error
     if not isinstance(conf, dict):
         raise InputError(f'{source} must be a JSON object such as {{"key": 1}}, not {type(conf).__name__}.')
     return conf
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is a word of JavaScript's")
+
+
 def read_logical_date(text: str | None) -> datetime | None:
-    """Read ``--logical-date``; without a zone it is in UTC.
+    """Read ``--logical-date``, as UTC; without a zone it is in UTC already.
 
     Raises:
         InputError: if it isn't a date.
@@ -66,9 +70,9 @@ def read_logical_date(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise InputError(f"--logical-date {text!r} is not a date; write it like 2026-01-31T06:00:00+00:00.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def check_dag_file(path: Path) -> Path:

@@ -13,10 +13,11 @@ import typer
 from airflow.utils.state import DagRunState
 
 from temporal_airflow import client, in_place
-from temporal_airflow.cli import options
+from temporal_airflow.cli import loading, options
 from temporal_airflow.cli.console import execute, print_json, report, stderr, stdout, warn
 from temporal_airflow.cli.run_view import RunView, print_summary, run_json, run_table
-from temporal_airflow.exceptions import ExitCode, TemporalAirflowError
+from temporal_airflow.engine.airflow_library import airflow_version
+from temporal_airflow.exceptions import ExitCode, InputError, TemporalAirflowError
 from temporal_airflow.in_place import InPlace, open_in_place
 from temporal_airflow.models import DagRunRecord, LoadDagInput, LoadedDag, XComRequest
 from temporal_airflow.settings import load_settings
@@ -35,10 +36,10 @@ def run(  # noqa: PLR0917  # Typer reads the command's options from here
     logical_date: options.LogicalDate = None,
     conf: options.Conf = None,
     output: options.OutputOption = options.Output.TABLE,
-    xcom: Annotated[bool, typer.Option("--xcom", help="Add XComs to the JSON output.")] = False,  # noqa: FBT002
+    xcom: Annotated[bool, typer.Option("--xcom", help="Add XComs to the JSON output.")] = False,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Use a server in memory that leaves nothing behind.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Run a DAG file to its end: finds or starts a server, runs the tasks here, shows them live.
 
@@ -59,6 +60,9 @@ async def _run(
     with_xcom: bool,
     ephemeral: bool,
 ) -> ExitCode:
+    airflow_version()
+    if with_xcom and output != options.Output.JSON:
+        raise InputError("--xcom adds to the JSON output: use it with --output json.")
     path = options.check_dag_file(file)
     request = LoadDagInput(
         path=str(path),
@@ -71,7 +75,7 @@ async def _run(
     settings = load_settings()
     folder = in_place.dags_folder_of(path)
     async with open_in_place(folder, settings, ephemeral=ephemeral, report=report) as place:
-        loaded = await in_place.load_dag(place.template, request)
+        loaded = await loading.load_dag(place.template, request)
         for warning in loaded.definition.warnings:
             warn(warning)
         async with place.worker():

@@ -11,10 +11,11 @@ import typer
 from airflow.utils.state import DagRunState
 
 from temporal_airflow import in_place
-from temporal_airflow.cli import options
+from temporal_airflow.cli import loading, options
 from temporal_airflow.cli.console import connected, execute, report, stderr, warn
 from temporal_airflow.cli.run_view import RunView, print_summary
 from temporal_airflow.client import DagRunClient, now
+from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.exceptions import ExitCode
 from temporal_airflow.models import LoadDagInput, LoadedDag
 from temporal_airflow.settings import Settings, load_settings
@@ -30,7 +31,7 @@ def trigger(  # noqa: PLR0917  # Typer reads the command's options from here
     run_id: options.RunId = None,
     logical_date: options.LogicalDate = None,
     conf: options.Conf = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the run; exit code 1 if it fails.")] = False,  # noqa: FBT002
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the run; exit code 1 if it fails.")] = False,
 ) -> None:
     """Start a run for workers to carry out and print its workflow id.
 
@@ -48,6 +49,7 @@ async def _trigger(
     *,
     wait: bool,
 ) -> ExitCode:
+    airflow_version()
     is_file = file_or_dag_id.endswith((".py", ".zip")) or os.sep in file_or_dag_id
     request = LoadDagInput(
         path=str(options.check_dag_file(Path(file_or_dag_id))) if is_file else None,
@@ -78,7 +80,7 @@ async def _load_here(request: LoadDagInput) -> LoadedDag:
     assert request.path is not None
     folder = in_place.dags_folder_of(Path(request.path))
     async with ProcessTemplate.start({**os.environ, **bundle_environment(folder)}) as template:
-        return await in_place.load_dag(template, request)
+        return await loading.load_dag(template, request)
 
 
 async def _load_on_worker(client: DagRunClient, request: LoadDagInput, settings: Settings) -> LoadedDag:

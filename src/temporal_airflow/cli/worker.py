@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
+from temporal_airflow.cli import loading
 from temporal_airflow.cli.console import execute, report
 from temporal_airflow.connection import connect
-from temporal_airflow.engine.airflow_library import import_scheduling_code
+from temporal_airflow.engine.airflow_library import airflow_version, import_scheduling_code
 from temporal_airflow.exceptions import ExitCode, InputError
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.bundles import bundle_environment
@@ -50,6 +51,7 @@ async def serve(dags_folder: Path | None, queues: tuple[str, ...], settings: Set
         queues: Airflow queues besides the default one.
         settings: server, task queue, concurrency, drain timeout.
     """
+    airflow_version()
     options = WorkerOptions(
         settings.task_queue, queues=queues, concurrency=settings.concurrency, drain_timeout=settings.drain_timeout
     )
@@ -58,7 +60,7 @@ async def serve(dags_folder: Path | None, queues: tuple[str, ...], settings: Set
         connect(settings, report=report) as connection,
     ):
         await asyncio.to_thread(import_scheduling_code)
-        await template.ready()
+        await loading.started(template)
         async with run_worker(connection.client, template, options, settings) as running:
             served = ", ".join(("default", *queues))
             report(f"Worker ready on {connection.address}, task queue {settings.task_queue}, Airflow queues: {served}.")

@@ -9,6 +9,7 @@ import typer
 from temporal_airflow.cli import options
 from temporal_airflow.cli.console import connected, execute, print_json
 from temporal_airflow.exceptions import ExitCode, InputError
+from temporal_airflow.identifiers import task_label
 from temporal_airflow.models import DagRunRecord, XComRequest
 from temporal_airflow.tasks.xcom_values import read_value
 
@@ -27,14 +28,15 @@ async def _xcom(run: str, task: str, key: str | None, map_index: int) -> ExitCod
     async with connected() as (_, client):
         workflow_id = await client.find(run)
         check_task(await client.record(workflow_id), task, map_index)
-        found = await client.xcoms(workflow_id, XComRequest(task_id=task, map_index=map_index, key=key))
-    values = {record.key: read_value(record) for record in found}
+        found = await client.xcoms(workflow_id, XComRequest(task_id=task, map_index=map_index))
+    values = {record.key: read_value(record) for record in found if key in (None, record.key)}
     if key is None:
         print_json(values)
     elif key in values:
         print_json(values[key])
     else:
-        raise InputError(f"Task {task!r} (map index {map_index}) of {run!r} has no XCom {key!r}.")
+        known = ", ".join(sorted(record.key for record in found)) or "none"
+        raise InputError(f"Task {task_label(task, map_index)!r} of {run!r} has no XCom {key!r}; it has: {known}.")
     return ExitCode.SUCCESS
 
 

@@ -15,8 +15,8 @@ from temporal_airflow.exceptions import VersionMismatchError
 AS_LIBRARY = "_AIRFLOW__AS_LIBRARY"
 SUPPORTED = ((3, 3, 2), (3, 4))
 LOG_LEVEL = "WARNING"
-QUIET = "airflow=ERROR airflow.models=CRITICAL"
-"""Levels of Airflow's loggers in a worker: what its models log of a run is in the run's history, once, not per replay."""
+QUIET = "airflow=ERROR airflow.models=CRITICAL airflow.task=CRITICAL"
+"""Levels of Airflow's loggers in a worker: what its models log of a run is in the history, once and not per replay."""
 
 
 def use_as_library() -> None:
@@ -59,11 +59,11 @@ def import_scheduling_code() -> None:
     import airflow.api_fastapi.execution_api.datamodels.taskinstance
     import airflow.models.expandinput
     import airflow.serialization.definitions.mappedoperator
-    import airflow.serialization.serialized_objects  # noqa: F401
+    import airflow.serialization.serialized_objects
 
     configure_mappers()
 
     from temporal_airflow.engine import database, seams
 
-    seams.install()
+    seams.install(seams.ENGINE_SEAMS)
     database.prepare_template()

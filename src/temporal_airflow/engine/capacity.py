@@ -19,17 +19,17 @@ def startable(task_instances: Sequence[TaskInstance], dag: SerializedDAG) -> lis
     """Scheduled task instances within the run's limits, most important first.
 
     Args:
-        task_instances: all of the run, with ``task`` set.
+        task_instances: all of the run.
         dag: their DAG.
     """
     active = Counter(ti.task_id for ti in task_instances if ti.state in EXECUTION_STATES)
     free = dag.max_active_tasks - active.total()
     chosen: list[TaskInstance] = []
     scheduled = (ti for ti in task_instances if ti.state == TaskInstanceState.SCHEDULED)
-    for ti in sorted(scheduled, key=lambda ti: (-ti.priority_weight, ti.task_id, ti.map_index)):
+    for ti in sorted(scheduled, key=lambda ti: (-(ti.priority_weight or 1), ti.task_id, ti.map_index)):
         if len(chosen) >= free:
             break
-        limit = ti.task.max_active_tis_per_dagrun
+        limit = dag.get_task(ti.task_id).max_active_tis_per_dagrun
         if limit is None or active[ti.task_id] < limit:
             active[ti.task_id] += 1
             chosen.append(ti)

@@ -310,8 +310,8 @@ class DagRunEngine:
             self._commands.append(WakeAt(max(min(moments), now) + timedelta(milliseconds=1)))
 
     def _timeout_at(self) -> datetime | None:
-        timeout: timedelta | None = self._dag.dagrun_timeout
-        return self._dag_run.start_date + timeout if timeout else None
+        start, timeout = self._dag_run.start_date, self._dag.dagrun_timeout
+        return start + timeout if start and timeout else None
 
     def _fingerprint(self) -> tuple[object, ...]:
         columns = (TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.try_number)

@@ -29,7 +29,8 @@ def callback_request(
 ) -> TaskCallbackRequest | None:
     """The request for a lost task's failure or retry callbacks; None if it has none."""
     retries = outcomes.should_retry(ti)
-    if not (ti.task.has_on_retry_callback if retries else ti.task.has_on_failure_callback):
+    task = dag_run.get_dag().get_task(ti.task_id)
+    if not (task.has_on_retry_callback if retries else task.has_on_failure_callback):
         return None
     return TaskCallbackRequest(
         filepath=bundle.relative_fileloc,

@@ -48,7 +48,7 @@ def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, se
     ti.hostname = result.hostname
     ti.pid = result.pid
     if result.rendered_map_index is not None:
-        ti._rendered_map_index = result.rendered_map_index  # noqa: SLF001  # the column's name in Airflow's model
+        ti._rendered_map_index = result.rendered_map_index  # the column's name in Airflow's model
     match result.state:
         case TaskInstanceState.SUCCESS | TaskInstanceState.SKIPPED | TaskInstanceState.REMOVED:
             _end(ti, result.state, result.end_date)
@@ -59,6 +59,7 @@ def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, se
             ti.retry_reason = result.retry_reason[:500] if result.retry_reason else None
             retry(ti, result.end_date, session)
         case TaskInstanceState.UP_FOR_RESCHEDULE:
+            assert result.reschedule_date is not None, "a rescheduled task says when it goes on"
             session.add(TaskReschedule(ti.id, result.start_date, result.end_date, result.reschedule_date))
             _end(ti, result.state, result.end_date)
         case other:

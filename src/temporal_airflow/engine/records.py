@@ -33,7 +33,7 @@ def task_instance(
         max_tries=ti.max_tries,
         start_date=ti.start_date,
         end_date=ti.end_date,
-        rendered_map_index=ti._rendered_map_index,  # noqa: SLF001  # the column's name in Airflow's model
+        rendered_map_index=ti._rendered_map_index,  # the column's name in Airflow's model
         hostname=ti.hostname or None,
         error=error,
         wakes_at=wakes_at(ti, session),

@@ -1,19 +1,25 @@
-"""Every change this package makes to Airflow at run time, in one place; installed only where an engine runs.
+"""Every change this package makes to Airflow at run time, in one place.
 
-A seam redirects one name of Airflow. Outside an engine scope each of them does what Airflow does, so a process that
-also uses Airflow for something else (a user's own worker) sees no difference. They work whether Airflow was imported
-before or after: clock and ids are redirected inside the function that others may have bound already, not by rebinding
-its name. ``tests/seams`` looks at the installed Airflow and fails when a target has moved.
+A seam redirects one name of Airflow. ``ENGINE_SEAMS`` are installed in processes where an engine runs: outside an
+engine scope each of them does what Airflow does, so a process that also uses Airflow for something else (a user's own
+worker) sees no difference. They work whether Airflow was imported before or after: clock and ids are redirected inside
+the function that others may have bound already, not by rebinding its name. ``TASK_SEAMS`` are installed in the forked
+process of one task or one file's callbacks. ``tests/seams`` looks at the installed Airflow and fails when a target has
+moved.
 """
 
 from __future__ import annotations
 
 import importlib
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from types import FunctionType
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from temporal_airflow.engine import time_provider
 from temporal_airflow.exceptions import VersionMismatchError
@@ -73,7 +79,7 @@ def _redirect_ids(module: Any, attribute: str) -> None:
     if original.__code__.co_name == "next_id":
         return
     real_ids = FunctionType(original.__code__, original.__globals__, attribute)
-    module._temporal_airflow_uuid7 = real_ids  # noqa: SLF001
+    module._temporal_airflow_uuid7 = real_ids
 
     def next_id():  # type: ignore[no-untyped-def]  # its code runs with the globals of the uuid6 module
         from temporal_airflow.engine.time_provider import draw_id
@@ -138,7 +144,7 @@ _LISTENERS = "listeners are users' code, which never runs in a workflow"
 _METRICS = "a replay would report every metric again"
 _DATABASE = "a workflow must never reach Airflow's metadata database"
 
-SEAMS: tuple[Seam, ...] = (
+ENGINE_SEAMS: tuple[Seam, ...] = (
     Seam(
         "airflow._shared.timezones.timezone",
         "utcnow",
@@ -161,12 +167,63 @@ SEAMS: tuple[Seam, ...] = (
 )
 
 
-def install() -> None:
-    """Install every seam in this process; a second call changes nothing.
+def _restore_segfault_after(module: Any, attribute: str) -> None:
+    original = getattr(module, attribute)
+
+    def then_restored(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+
+    setattr(module, attribute, then_restored)
+
+
+def _restore_segfault_before(module: Any, attribute: str) -> None:
+    original = getattr(module, attribute)
+
+    def restored_first(*args: Any, **kwargs: Any) -> Any:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        return original(*args, **kwargs)
+
+    setattr(module, attribute, restored_first)
+
+
+@cache
+def prebuilt_message_decoder() -> TypeAdapter[Any]:
+    """The decoder of a supervisor's messages to its task; built in the template, inherited by every task."""
+    from airflow.sdk.execution_time import comms
+
+    return TypeAdapter(comms.ToTask)
+
+
+def _reuse_message_decoder(module: Any, attribute: str) -> None:
+    def adapter(kind: Any) -> TypeAdapter[Any]:
+        return prebuilt_message_decoder() if kind is module.ToTask else TypeAdapter(kind)
+
+    setattr(module, attribute, adapter)
+
+
+_SEGFAULT = "importing a DAG file leaves a Python handler of SIGSEGV, in which a real crash loops for ever"
+
+TASK_SEAMS: tuple[Seam, ...] = (
+    Seam("airflow.sdk.execution_time.task_runner", "parse", _SEGFAULT, _restore_segfault_after),
+    Seam("airflow.dag_processing.processor", "_execute_callbacks", _SEGFAULT, _restore_segfault_before),
+    Seam(
+        "airflow.sdk.execution_time.comms",
+        "TypeAdapter",
+        "Airflow builds the same decoder twice in every task, 4 ms each",
+        _reuse_message_decoder,
+    ),
+)
+
+
+def install(seams: tuple[Seam, ...]) -> None:
+    """Install seams in this process; installing the engine's twice changes nothing.
 
     Raises:
         VersionMismatchError: if the installed Airflow lacks a target.
     """
-    for seam in SEAMS:
+    for seam in seams:
         seam.target()
         seam.install(importlib.import_module(seam.module), seam.attribute)

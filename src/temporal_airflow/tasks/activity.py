@@ -159,6 +159,8 @@ class TaskActivities:
                     answering = asyncio.create_task(self._answer(slot, message))
                     answers.add(answering)
                     answering.add_done_callback(answers.discard)
+                case TaskDone(cancelled=False):
+                    return message  # also when a stop came too late: what is done is done
                 case _:
                     if stopping:
                         raise asyncio.CancelledError

@@ -40,7 +40,7 @@ def run_callbacks(request: RunCallbacks, channel: Channel) -> CallbacksDone:
     try:
         exit_code = _watch(process, channel)
     finally:
-        process.close()  # type: ignore[no-untyped-call]
+        process.close()
     if exit_code or channel.cancelled:
         process_tree.kill_descendants(os.getpid())
     if channel.cancelled:
@@ -50,7 +50,7 @@ def run_callbacks(request: RunCallbacks, channel: Channel) -> CallbacksDone:
 
 
 def _start(callbacks: CallbackInput, client: Any, channel: Channel) -> DagFileProcessorProcess:
-    bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
+    bundles = DagBundlesManager()
     bundle = bundles.get_bundle(name=callbacks.bundle.name, version=callbacks.bundle.version)
     bundle.initialize()
     logger, log_file = supervisor._configure_logging(str(logs.callback_log_path(callbacks.run)), client)

@@ -1,9 +1,8 @@
 """What a process forked from a slot does differently from one forked by a stock supervisor, on both sides of the fork.
 
-Three deltas, each found by experiment: it dies with its slot and holds none of the slot's sockets; a real SIGSEGV
-kills it (parsing a DAG file installs a Python handler that loops for ever); and its exit wakes the supervisor, which
-otherwise may sleep a whole heartbeat interval after the last socket closed. A fourth saves 8 ms a task: the decoder of
-the supervisor's messages is built once in the template, not twice in each task. It must not know what the process runs.
+It dies with its slot and holds none of the slot's sockets; its exit wakes the supervisor, which otherwise may sleep a
+whole heartbeat interval after the last socket closed; and Airflow's code in it runs with the task seams. It must not
+know what the process runs.
 """
 
 from __future__ import annotations
@@ -13,15 +12,10 @@ import selectors
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
 
-from airflow.sdk.execution_time import comms
-from pydantic import TypeAdapter
-
+from temporal_airflow.engine import seams
 from temporal_airflow.tasks import process_tree
 from temporal_airflow.tasks.channel import Channel
-
-MESSAGES_TO_TASK: TypeAdapter[Any] = TypeAdapter(comms.ToTask)
 
 
 def entrypoint(channel: Channel, target: Callable[[], None]) -> Callable[[], None]:
@@ -47,17 +41,16 @@ def run_task() -> None:
     """Airflow's task runner; a crash of the task is a crash."""
     from airflow.sdk.execution_time import task_runner
 
-    comms.TypeAdapter = _prebuilt_adapter  # type: ignore[attr-defined, assignment]
-    task_runner.parse = _then_restore_segfault(task_runner.parse)
-    task_runner.main()  # type: ignore[no-untyped-call]
+    seams.install(seams.TASK_SEAMS)
+    task_runner.main()
 
 
 def run_file_processor() -> None:
     """Airflow's processor of one DAG file and its callbacks; a crash of a callback is a crash."""
     from airflow.dag_processing import processor
 
-    processor._execute_callbacks = _after_restoring_segfault(processor._execute_callbacks)
-    processor._parse_file_entrypoint()  # type: ignore[no-untyped-call]
+    seams.install(seams.TASK_SEAMS)
+    processor._parse_file_entrypoint()
 
 
 def wake_on_exit(selector: selectors.BaseSelector, pid: int) -> None:
@@ -78,25 +71,3 @@ class _ExitWatch:
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-
-def _prebuilt_adapter(kind: Any) -> TypeAdapter[Any]:
-    return MESSAGES_TO_TASK if kind is comms.ToTask else TypeAdapter(kind)
-
-
-def _then_restore_segfault(function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        finally:
-            signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-
-    return wrapped
-
-
-def _after_restoring_segfault(function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-        return function(*args, **kwargs)
-
-    return wrapped

@@ -8,6 +8,8 @@ runs user code: it is called only in processes forked from the template.
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC
@@ -37,6 +39,12 @@ if TYPE_CHECKING:
 MAX_COMPRESSED_DAG = 1_400_000
 """Bytes; base64 of it must fit into one Temporal payload of 2 MB beside the rest of the input."""
 
+MAX_CONF = 128 * 1024
+"""Bytes of JSON; the conf travels with the DAG, and again with each task: 16 started at once fit into one message."""
+
+MAX_RUN_ID = 248
+"""Characters; Airflow allows 250, but ``run_id=...`` is the name of a folder of logs, and 255 is the limit of those."""
+
 
 def load(request: LoadDagInput) -> LoadedDag | LoadFailure:
     """Load a DAG and validate the run that is asked for; a user's mistake comes back as a value."""
@@ -44,6 +52,22 @@ def load(request: LoadDagInput) -> LoadedDag | LoadFailure:
         return _load(request)
     except TemporalAirflowError as error:
         return LoadFailure(kind=type(error).__name__, message=str(error))
+    except Exception as error:  # noqa: BLE001  # Airflow's serialization and user code (timetables, weight rules) raise anything
+        place = request.path or f"DAG {request.dag_id!r}"
+        return LoadFailure(
+            kind=DagFileError.__name__,
+            message=f"{place} can't be prepared for a run: {type(error).__name__}: {error}{_where(error)}",
+        )
+
+
+def _where(error: Exception) -> str:
+    """The last line of a DAG file, plugin or other user code that an error came through; empty if there is none."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<", str(Path(__file__).parent.parent)))
+    ]
+    return f'\n  File "{frames[-1].filename}", line {frames[-1].lineno}, in {frames[-1].name}' if frames else ""
 
 
 def _load(request: LoadDagInput) -> LoadedDag:
@@ -144,7 +168,7 @@ def _shorten(error: str, path: Path) -> str:
     """A traceback from where it enters the user's file; a message without one stays as it is."""
     lines = error.rstrip().splitlines()
     own = [number for number, line in enumerate(lines) if f'File "{path}"' in line]
-    return "\n".join(lines[own[0] :] if own else lines[-3:])
+    return "\n".join(lines[own[0] :] if own else lines[-1:])
 
 
 def _choose(dags: Mapping[str, DAG], dag_id: str | None, place: str) -> DAG:
@@ -173,14 +197,15 @@ def _identify_run(dag: SerializedDAG, request: LoadDagInput) -> DagRunIdentity:
     logical_date = coerce_datetime(request.logical_date or request.now)
     run_after = coerce_datetime(request.now)
     interval = dag.timetable.infer_manual_data_interval(run_after=logical_date)
-    run_id = request.run_id or dag.timetable.generate_run_id(
-        run_type=DagRunType.MANUAL, run_after=run_after, data_interval=interval
-    )
+    run_id = request.run_id
+    if run_id is None:
+        run_id = dag.timetable.generate_run_id(run_type=DagRunType.MANUAL, run_after=run_after, data_interval=interval)
     try:
         dag.params.deep_merge(request.conf).validate()
     except ParamValidationError as error:
         raise InputError(f"The conf doesn't fit the params of DAG {dag.dag_id!r}: {error}") from error
     _check_run_id(run_id)
+    _check_conf_size(request.conf)
     return DagRunIdentity(
         dag_id=dag.dag_id,
         run_id=run_id,
@@ -197,15 +222,30 @@ def _check_run_id(run_id: str) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.utils.types import DagRunType
 
+    if not run_id:
+        raise InputError("The run id must not be empty; leave it out to have one made.")
     if ".." in run_id or "/" in run_id:
         raise InputError(f"The run id {run_id!r} must not contain '..' or '/'.")
     reserved = DagRunType.from_run_id(run_id)
     if reserved != DagRunType.MANUAL:
         raise InputError(f"The run id {run_id!r} is reserved for {reserved.value} runs; choose another.")
+    if len(run_id) > MAX_RUN_ID:
+        raise InputError(f"The run id {run_id[:20]}... has {len(run_id)} characters, the limit is {MAX_RUN_ID}.")
     try:
         DagRun(run_id=run_id)
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise InputError(
+            f"The run id {run_id!r} can't be used: {error}. Choose one of letters, digits and the characters _.~:+-"
+        ) from error
+
+
+def _check_conf_size(conf: dict[str, Any]) -> None:
+    size = len(json.dumps(conf))
+    if size > MAX_CONF:
+        raise InputError(
+            f"The conf is too large: {size:,} bytes of JSON, the limit is {MAX_CONF:,}. "
+            "Put the data into a file and name the file in the conf."
+        )
 
 
 def _count_task_instances(dag: SerializedDAG, limits: RunLimits) -> int:

@@ -46,10 +46,10 @@ class ResultDelivery:
         self._on_the_way.add(delivery)
         delivery.add_done_callback(self._on_the_way.discard)
 
-    async def finish(self, timeout: float) -> None:
-        """Wait until everything has arrived, at most ``timeout`` seconds."""
+    async def finish(self, patience: float) -> None:
+        """Wait until everything has arrived, at most ``patience`` seconds."""
         if self._on_the_way:
-            _, late = await asyncio.wait(self._on_the_way, timeout=timeout)
+            _, late = await asyncio.wait(self._on_the_way, timeout=patience)
             for delivery in late:
                 log.error("The server didn't take a result in time; the attempt will count as lost: %s", delivery)
                 delivery.cancel()

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.tasks import process_tree
@@ -26,6 +26,8 @@ GUARDIAN_MODULE = "temporal_airflow.tasks.guardian"
 
 LAST_LINES = 40
 """Lines of stderr that are kept to explain a loss."""
+
+CHUNK = 64 * 1024
 
 GUARDIAN_PATIENCE = 10.0
 """Seconds that a closing guardian gets to kill everything below it."""
@@ -46,8 +48,9 @@ class GuardedTemplate:
         self._forking = asyncio.Lock()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lines = Lines(control)
-        self._tasks = [
-            asyncio.create_task(self._read_stderr(), name="stderr of task processes"),
+        self._forks: set[asyncio.Task[Slot]] = set()
+        self._stderr = asyncio.create_task(self._read_stderr(), name="stderr of task processes")
+        self._readers = [
             asyncio.create_task(self._read_lifeline(), name="guardian of task processes"),
             asyncio.create_task(self._await_ready(), name="start of the process template"),
         ]
@@ -101,6 +104,8 @@ class GuardedTemplate:
         """
         await self.ready()
         forking = asyncio.create_task(self._fork_slot(), name="fork of a slot")
+        self._forks.add(forking)
+        forking.add_done_callback(self._forks.discard)
         try:
             return await asyncio.shield(forking)
         except asyncio.CancelledError:
@@ -109,12 +114,15 @@ class GuardedTemplate:
 
     async def _fork_slot(self) -> Slot:
         ours, theirs = socket.socketpair()
-        with theirs:
-            async with self._forking:
-                answer = await self._request_fork(theirs)
-        if answer is None:
+        try:
+            with theirs:
+                async with self._forking:
+                    answer = await self._request_fork(theirs)
+            if answer is None:
+                raise await self._lost()
+        except BaseException:
             ours.close()
-            raise await self._lost()
+            raise
         return await Slot.connect(int(answer.removeprefix("slot ")), ours, self._kill_tree, self._words)
 
     async def _request_fork(self, connection: socket.socket) -> str | None:
@@ -139,28 +147,30 @@ class GuardedTemplate:
         while line := await lines.next():
             if killed := self._kills.pop(int(line.removeprefix("killed ")), None):
                 killed.set_result(None)
-        for killed in self._kills.values():  # the guardian killed everything before it went
-            killed.set_result(None)
-        self._kills.clear()
+        self._all_killed()
 
     async def _read_stderr(self) -> None:
         assert self._guardian.stderr is not None
-        async for line in self._guardian.stderr:
-            text = line.decode(errors="replace").rstrip()
-            self._last_words.append(text)
-            logger.debug("Task processes: %s", text)
+        while chunk := await self._guardian.stderr.read(CHUNK):  # not by lines: no line may be too long to be read
+            lines = chunk.decode(errors="replace").splitlines()
+            self._last_words.extend(lines)
+            for line in lines:
+                logger.debug("Task processes: %s", line)
 
     async def _await_ready(self) -> None:
         if await self._lines.next() == "ready":
             self._ready.set_result(None)
-            return
-        self._ready.set_exception(await self._lost())
-        self._ready.exception()  # whoever asks is told; nobody has to
+        else:
+            self._fail(await self._lost())
+
+    def _fail(self, reason: ProcessLostError) -> None:
+        self._ready.set_exception(reason)
+        self._ready.exception()  # whoever asks is told; nobody has to ask
 
     async def _lost(self) -> ProcessLostError:
         exit_code = await self._guardian.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._tasks[0]), 1)
+            await asyncio.wait_for(asyncio.shield(self._stderr), 1)
         words = self._words()
         return ProcessLostError(
             f"Airflow's process for tasks ended with exit code {exit_code}." + (f"\n{words}" if words else "")
@@ -171,6 +181,9 @@ class GuardedTemplate:
 
     async def close(self) -> None:
         """End the guardian, which kills everything below it."""
+        await _cancel(*self._readers, *self._forks)  # before their sockets: a loop must not watch a closed one
+        if not self._ready.done():
+            self._fail(ProcessLostError("Airflow's process for tasks was stopped before it was ready."))
         self._lifeline.close()
         self._control.close()
         try:
@@ -178,9 +191,19 @@ class GuardedTemplate:
         except TimeoutError:
             self._guardian.kill()
             await self._guardian.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _cancel(self._stderr)
+        self._all_killed()
+
+    def _all_killed(self) -> None:
+        for killed in self._kills.values():  # the guardian kills everything before it goes
+            killed.set_result(None)
+        self._kills.clear()
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _kill_unwanted(forking: asyncio.Task[Slot]) -> None:

@@ -16,8 +16,11 @@ CORE_TIMETABLES = "airflow.timetables."
 NEVER_SCHEDULED = {"__type": "airflow.timetables.simple.NullTimetable", "__var": {}}
 WEIGHT_RULES = frozenset({"downstream", "upstream", "absolute"})
 DAG_EXTRAS = frozenset(
-    {"default_args", "params", "doc_md", "tags", "owner_links", "edge_info", "access_control", "dag_dependencies"}
-)
+    {
+        "default_args", "params", "doc_md", "tags", "owner_links", "edge_info", "access_control", "dag_dependencies",
+        "fileloc", "_processor_dags_folder",
+    }
+)  # fmt: skip
 TASK_EXTRAS = frozenset(
     {
         "op_args", "op_kwargs", "params", "executor_config", "doc", "doc_md", "doc_json", "doc_rst", "doc_yaml",

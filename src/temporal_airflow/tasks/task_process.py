@@ -53,7 +53,7 @@ def run_try(request: RunTask, channel: Channel) -> TaskDone:
 def prepare_file(bundle: BundleReference) -> None:
     """Import what the DAG file imports of Airflow, so that every task forked from this slot has it already."""
     try:
-        bundles = DagBundlesManager()  # type: ignore[no-untyped-call]
+        bundles = DagBundlesManager()
         source = bundles.get_bundle(name=bundle.name, version=bundle.version)
         source.initialize()
         _pre_import_airflow_modules(str(Path(source.path, bundle.relative_fileloc)), log)
@@ -102,7 +102,7 @@ def _task_instance(task: TaskExecutionInput) -> TaskInstance:
 
 
 def _hostname() -> str:
-    return str(net.get_hostname())  # type: ignore[no-untyped-call]
+    return str(net.get_hostname())
 
 
 def _decide(record: TryRecord, exit_code: int, *, should_retry: bool) -> None:

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 
+from temporal_airflow.engine import seams
 from temporal_airflow.tasks import process_tree
 
 PRELOADED = (
@@ -44,6 +45,7 @@ def main(control_fd: int, guardian: int) -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     _prepare_logging()
+    seams.prebuilt_message_decoder()
     gc.collect()
     gc.freeze()
     control.sendall(b"ready\n")

@@ -34,7 +34,7 @@ from temporal_airflow.engine.events import (
     TimePassed,
     WakeAt,
 )
-from temporal_airflow.engine.xcom_pages import answer
+from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.models import (
     ENGINE_EPOCH,
     DagExecutionInput,
@@ -96,8 +96,8 @@ class ExecuteAirflowDagWorkflow:
 
     @workflow.query(name="xcom")
     def xcom(self, questions: list[XComQuestion]) -> list[XComPage]:
-        """Answers to several questions at once; each answer is a page of at most 1 MB."""
-        return [answer(self._engine.xcoms, question.request, question.offset) for question in questions]
+        """Answers to the first of these questions: as many as there is room for in one answer."""
+        return answer_questions(self._engine.xcoms, questions)
 
     async def _wait(self) -> None:
         try:

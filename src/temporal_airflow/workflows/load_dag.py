@@ -14,7 +14,7 @@ from temporal_airflow import identifiers
 from temporal_airflow.models import LoadDagInput, LoadedDag, LoadFailure
 
 LOAD_TIMEOUT = timedelta(minutes=10)
-HEARTBEAT_TIMEOUT = timedelta(seconds=60)
+"""For a whole folder of DAG files; a file alone has Airflow's ``[core] dagbag_import_timeout``."""
 
 
 @workflow.defn(name=identifiers.LOAD_WORKFLOW_TYPE, sandboxed=False)
@@ -24,12 +24,12 @@ class LoadAirflowDagWorkflow:
     @workflow.run
     async def run(self, request: LoadDagInput) -> LoadedDag | LoadFailure:
         """The DAG and the run asked for, or why it can't be run."""
-        return await workflow.execute_activity(
+        outcome: LoadedDag | LoadFailure = await workflow.execute_activity(
             identifiers.LOAD_ACTIVITY,
             request,
             result_type=LoadedDag | LoadFailure,  # type: ignore[arg-type]  # a union is a type hint, not a type
             start_to_close_timeout=LOAD_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(maximum_attempts=3),
             summary=request.dag_id,
         )
+        return outcome

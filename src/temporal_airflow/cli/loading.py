@@ -1,0 +1,60 @@
+"""Loads the DAG of ``run`` and ``trigger``: what a file or a configuration does to the process that loads it is bad input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from temporal_airflow import in_place
+from temporal_airflow.exceptions import DagFileError, InputError, ProcessLostError
+from temporal_airflow.models import LoadDagInput, LoadedDag
+from temporal_airflow.tasks.slots import ProcessTemplate
+
+NOT_THE_USERS = (sys.prefix, sys.base_prefix, "<", str(Path(__file__).parent.parent))
+"""Where files of installed packages, of Python and of this package are; the rest is the user's."""
+
+
+async def load_dag(template: ProcessTemplate, request: LoadDagInput) -> LoadedDag:
+    """Load a DAG file in a process of its own.
+
+    Raises:
+        InputError: whatever is wrong with the configuration, the file, the DAG or the run asked for.
+    """
+    await started(template)
+    try:
+        return await in_place.load_dag(template, request)
+    except ProcessLostError as error:
+        raise DagFileError(
+            f"{request.path} ended the process that loaded it: {error} A DAG file must not end its process, e.g. by "
+            "os._exit or by a crash in a C extension."
+        ) from error
+
+
+async def started(template: ProcessTemplate) -> None:
+    """Wait until task processes can be forked.
+
+    Raises:
+        InputError: if Airflow can't start in them, with the user's own lines of the stack trace.
+    """
+    try:
+        await template.ready()
+    except ProcessLostError as error:
+        raise InputError(
+            "\n".join(_own_lines(str(error)))
+            + "\nCorrect Airflow's configuration or airflow_local_settings.py; `temporal-airflow doctor` checks them."
+        ) from error
+
+
+def _own_lines(words: str) -> Iterator[str]:
+    """Of a message with a stack trace: the message, frames in the user's files, and the error."""
+    first, *rest = words.splitlines()
+    yield first
+    own = False
+    for line in rest:
+        if line.startswith("  File "):
+            own = not line.removeprefix('  File "').startswith(NOT_THE_USERS)
+        elif not line.startswith("  "):
+            own = not line.startswith("Traceback ")
+        if own:
+            yield line

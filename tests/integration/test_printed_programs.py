@@ -1,0 +1,82 @@
+"""The programs that the documents print, run as they are printed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from temporalio.client import Client
+
+from command_line import CommandLine, environment_of
+from waiting import eventually
+
+ROOT = Path(__file__).parent.parent.parent
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PRINTED_ADDRESS = "localhost:7233"
+
+
+def printed(page: str) -> list[str]:
+    """The Python blocks of a page."""
+    return PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def test_the_program_of_the_readme(home: Path, server: Client, tmp_path: Path) -> None:
+    [text] = printed("README.md")
+    program = tmp_path / "program.py"
+    program.write_text(text, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, program], cwd=ROOT, env=environment_of(home), capture_output=True, text=True, check=False
+    )
+
+    assert ended.stdout.split(maxsplit=1) == ["success", "total 31, largest 9\n"], ended.stderr
+
+
+def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
+    tests = tmp_path / "test_printed.py"
+    tests.write_text("\n".join(printed("docs/how-to/testing-dags.md")), encoding="utf-8")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            tests,
+            "-q",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            tmp_path,
+            "-p",
+            "no:cacheprovider",
+        ],
+        cwd=ROOT,
+        env=environment_of(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "2 passed" in ended.stdout, ended.stdout
+
+
+def test_the_team_s_own_worker(home: Path, commands: CommandLine, server: Client, tmp_path: Path) -> None:
+    address = server.service_client.config.target_host
+    greetings, worker = printed("docs/how-to/own-worker.md")
+    assert PRINTED_ADDRESS in worker
+    (tmp_path / "greetings.py").write_text(greetings, encoding="utf-8")
+    (tmp_path / "team_worker.py").write_text(worker.replace(PRINTED_ADDRESS, address), encoding="utf-8")
+    output = tmp_path / "output"
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, tmp_path / "team_worker.py"], cwd=ROOT, env=environment_of(home), stdout=out, stderr=out
+        )
+    try:
+        triggered = commands.call(
+            "trigger", "simple_dag", "--wait", "--run-id", "by-the-team", TEMPORAL_ADDRESS=address
+        )
+        assert triggered.exit_code == 0, triggered.stderr + output.read_text()
+        assert triggered.stdout == "dag-simple_dag-by-the-team\n"
+    finally:
+        process.terminate()
+        eventually("the worker has ended", lambda: process.poll() is not None)

@@ -1,0 +1,30 @@
+"""Replays every history of a folder and compares what the run decided: ``python replay_all.py FOLDER``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+
+from temporal_airflow.data_converter import DATA_CONVERTER
+from temporal_airflow.engine.airflow_library import use_as_library
+
+
+async def replay_all(folder: Path) -> int:
+    """Replay; the first difference raises. Returns how many histories there were."""
+    from temporal_airflow.worker import workflow_classes
+
+    replayer = Replayer(workflows=workflow_classes(), data_converter=DATA_CONVERTER)
+    paths = sorted(folder.glob("*.json"))
+    for path in paths:
+        await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+    return len(paths)
+
+
+if __name__ == "__main__":
+    use_as_library()
+    count = asyncio.run(replay_all(Path(sys.argv[1])))
+    sys.stdout.write(f"{count} histories replayed\n")
