@@ -47,7 +47,7 @@ def _become_command(command: dict[str, Any], main: Any) -> NoReturn:
         main()
     except SystemExit as leaving:
         exit_code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # the fork must not return
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -52,8 +52,11 @@ from temporal_airflow.run_reader import RunReader
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=60)
 """A cold worker imports Airflow and replays within one workflow task; Temporal's default of 10 s would live-lock."""
 
+QUICK_ANSWER = 2.0
+"""Seconds for a run to answer a query before it is asked whether it has a worker at all; milliseconds are usual."""
+
 QUERY_PATIENCE = 10.0
-"""Seconds for a run to answer a query; a busy worker takes milliseconds, one that replays a long run a second."""
+"""Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
 
 WORKER_PATIENCE = 5.0
 """Seconds for a worker to appear on a task queue."""
@@ -61,7 +64,7 @@ WORKER_PATIENCE = 5.0
 WORKER_LOOK = 0.25
 """Seconds between two looks for it."""
 
-NO_ANSWER = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
+UNANSWERED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
 """How a query fails that nobody answers."""
 
 T = TypeVar("T")
@@ -197,14 +200,14 @@ class DagRunClient:
 
     async def record(self, workflow_id: str) -> DagRunRecord:
         """A run and its task instances as they are now: tasks that no worker has taken yet are queued."""
-        record = await self._answered(workflow_id, lambda: self._reader.record(workflow_id))
+        record = await self._answered(workflow_id, self._reader.record(workflow_id))
         if record.state != DagRunState.RUNNING:
             return record
         return _with_queued(record, await self._describe(workflow_id, workflow_id))
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """XComs of an open or closed run."""
-        return await self._answered(workflow_id, lambda: self._reader.xcoms(workflow_id, request))
+        return await self._answered(workflow_id, self._reader.xcoms(workflow_id, request))
 
     async def result(self, workflow_id: str) -> DagExecutionResult:
         """Wait for the end of a run."""
@@ -302,13 +305,8 @@ class DagRunClient:
             )
 
     async def _await_worker(self, task_queue: str) -> None:
-        request = DescribeTaskQueueRequest(
-            namespace=self.temporal.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
         for _ in range(round(WORKER_PATIENCE / WORKER_LOOK)):
-            if (await self.temporal.workflow_service.describe_task_queue(request)).pollers:
+            if await self._has_worker(task_queue):
                 return
             await asyncio.sleep(WORKER_LOOK)
         raise NoWorkerError(
@@ -316,25 +314,39 @@ class DagRunClient:
             "Start one with `temporal-airflow worker --dags-folder FOLDER`."
         )
 
-    async def _answered(self, workflow_id: str, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _has_worker(self, task_queue: str) -> bool:
+        """Whether a worker has asked for work in the last five minutes."""
+        request = DescribeTaskQueueRequest(
+            namespace=self.temporal.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        return bool((await self.temporal.workflow_service.describe_task_queue(request)).pollers)
+
+    async def _answered(self, workflow_id: str, asking: Awaitable[T]) -> T:
         """What a run answers to a query.
 
         Raises:
             NoWorkerError: if it is open and no worker serves it.
         """
+        answer = asyncio.ensure_future(asking)
         try:
-            async with asyncio.timeout(QUERY_PATIENCE):
-                return await ask()
-        except (TimeoutError, RPCError) as error:
-            if isinstance(error, RPCError) and error.status not in NO_ANSWER:
-                raise
-            description = await self._describe(workflow_id, workflow_id)
-            task_queue = description.task_queue
-            raise NoWorkerError(
-                f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one "
-                "with `temporal-airflow worker`, or go on with it by `temporal-airflow run FILE --run-id ...`; "
-                "`temporal-airflow list` works without."
-            ) from error
+            await asyncio.wait({answer}, timeout=QUICK_ANSWER)
+            if not answer.done() and await self._has_worker(await self._task_queue_of(workflow_id)):
+                await asyncio.wait({answer}, timeout=QUERY_PATIENCE)
+            if answer.done() and not _is_unanswered(answer.exception()):
+                return answer.result()
+        finally:
+            answer.cancel()
+        task_queue = await self._task_queue_of(workflow_id)
+        raise NoWorkerError(
+            f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one with "
+            "`temporal-airflow worker`, or go on with the run by `temporal-airflow run FILE --run-id ...`; "
+            "`temporal-airflow list` works without."
+        )
+
+    async def _task_queue_of(self, workflow_id: str) -> str:
+        return (await self._describe(workflow_id, workflow_id)).task_queue
 
     async def _explain_existing(self, workflow_id: str, dag_id: str, run_id: str) -> str:
         memo = await (await self._describe(workflow_id, workflow_id)).memo()
@@ -376,6 +388,10 @@ def checked(outcome: LoadedDag | LoadFailure) -> LoadedDag:
         error_class: type[TemporalAirflowError] = getattr(exceptions, outcome.kind, InputError)
         raise error_class(outcome.message)
     return outcome
+
+
+def _is_unanswered(error: BaseException | None) -> bool:
+    return isinstance(error, RPCError) and error.status in UNANSWERED
 
 
 def now() -> datetime:

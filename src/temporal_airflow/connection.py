@@ -102,8 +102,9 @@ async def _connect(config: ClientConnectConfig, settings: Settings) -> Client:
     except TimeoutError as error:
         raise ServerError(
             f"No Temporal server answers at {address} (tried for {settings.connect_timeout:g} s"
-            f"{': ' + problems[-1] if problems else ''}). "
-            "Start it, or correct [temporal] address / TEMPORAL_ADDRESS; unset it to use a server of our own."
+            f"{''.join(f': {problem}' for problem in problems[-1:])}). "
+            "Start it, or correct [temporal] address / TEMPORAL_ADDRESS; unset it to use a server of our own. "
+            "If it serves TLS only, set TEMPORAL_TLS=true."
         ) from error
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
@@ -144,5 +145,5 @@ async def _await_server(config: ClientConnectConfig, problems: list[str]) -> Cli
 
 def _reason(error: RuntimeError) -> str:
     """What the operating system or the TLS library says, out of the SDK's nested debug output."""
-    said = re.findall(r'message: "([^"]+)"', str(error))
+    said = re.findall(r'(?:message|error): "([^"]+)"', str(error))
     return said[-1] if said else str(error)

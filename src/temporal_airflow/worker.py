@@ -24,6 +24,10 @@ from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
 WORKFLOW_TASKS = 2
 """Concurrent workflow tasks: Python runs one at a time, and the SDK's 2 s deadlock detector counts waiting too."""
 
+STICKY_TIMEOUT = timedelta(seconds=3)
+"""How long a run waits for the worker that has it in memory before any worker may take it: the SDK's 10 s would be
+added to every recovery from a lost worker."""
+
 HEARTBEAT_INTERVAL = timedelta(seconds=1)
 """How soon a cancellation reaches a task: it travels on the answer to a heartbeat."""
 
@@ -109,6 +113,7 @@ def _build_workers(client: Client, options: WorkerOptions, activities: TaskActiv
         activities=activities.functions,
         max_cached_workflows=options.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         max_concurrent_activities=options.concurrency,
         graceful_shutdown_timeout=graceful,
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,

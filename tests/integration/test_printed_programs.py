@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from command_line import CommandLine, environment_of
-from waiting import eventually
+from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -60,23 +65,41 @@ def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
     assert "2 passed" in ended.stdout, ended.stdout
 
 
-def test_the_team_s_own_worker(home: Path, commands: CommandLine, server: Client, tmp_path: Path) -> None:
+@contextmanager
+def started(program: Path, environment: dict[str, str], output: Path) -> Iterator[None]:
+    """A program that runs for as long as the block does."""
+    with output.open("wb") as out:
+        process = subprocess.Popen([sys.executable, program], cwd=ROOT, env=environment, stdout=out, stderr=out)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_the_team_s_own_worker(home: Path, commands: CommandLine, server: Client, tmp_path: Path) -> None:
     address = server.service_client.config.target_host
     greetings, worker = printed("docs/how-to/own-worker.md")
     assert PRINTED_ADDRESS in worker
     (tmp_path / "greetings.py").write_text(greetings, encoding="utf-8")
     (tmp_path / "team_worker.py").write_text(worker.replace(PRINTED_ADDRESS, address), encoding="utf-8")
     output = tmp_path / "output"
-    with output.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, tmp_path / "team_worker.py"], cwd=ROOT, env=environment_of(home), stdout=out, stderr=out
-        )
-    try:
+    with started(tmp_path / "team_worker.py", environment_of(home), output):
+        await until("the team's worker serves its queue", lambda: _is_served(server, "airflow-tasks"))
+        greeting = await server.execute_workflow("Greeting", "you", id="greeting", task_queue="airflow-tasks")
         triggered = commands.call(
             "trigger", "simple_dag", "--wait", "--run-id", "by-the-team", TEMPORAL_ADDRESS=address
         )
-        assert triggered.exit_code == 0, triggered.stderr + output.read_text()
-        assert triggered.stdout == "dag-simple_dag-by-the-team\n"
-    finally:
-        process.terminate()
-        eventually("the worker has ended", lambda: process.poll() is not None)
+
+    assert greeting == "Hello you"
+    assert triggered.exit_code == 0, triggered.stderr + output.read_text()
+    assert triggered.stdout == "dag-simple_dag-by-the-team\n"
+
+
+async def _is_served(client: Client, task_queue: str) -> bool:
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    )
+    return bool((await client.workflow_service.describe_task_queue(request)).pollers)

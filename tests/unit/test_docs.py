@@ -27,6 +27,7 @@ PROGRAM = "temporal-airflow"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`temporal-airflow (\w+ [^`]+)`")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)(#[^)]*)?\)")
+NAME_IN_FILE = re.compile(r"`((?:\w+/)*\w+\.py)` `(\w+)`")
 SOURCE_FILE = re.compile(r"`((?:\w+/)+\w+\.py)`")
 
 
@@ -88,6 +89,13 @@ def test_every_source_file_that_is_named_exists(page: Path) -> None:
     named = SOURCE_FILE.findall(page.read_text(encoding="utf-8"))
     places = (ROOT, ROOT / "src" / "temporal_airflow", ROOT / "examples")
     assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_function_that_is_named_is_in_its_file(page: Path) -> None:
+    named = NAME_IN_FILE.findall(page.read_text(encoding="utf-8"))
+    source = ROOT / "src" / "temporal_airflow"
+    assert [(file, name) for file, name in named if f"def {name}(" not in (source / file).read_text()] == []
 
 
 @pytest.mark.parametrize("line", command_lines(), ids=lambda line: f"{line.page}: {shlex.join(line.arguments)}")

@@ -19,7 +19,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.utils.state import DagRunState, State, TaskInstanceState
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from temporal_airflow.engine import capacity, lost_tasks, outcomes, records
 from temporal_airflow.engine.database import RunDatabase
@@ -229,6 +229,14 @@ class DagRunEngine:
                 self._dag_run.schedule_tis(ready, session=self._session)
             self._session.flush()
             self._session.expire_all()
+            self._check_size()
+
+    def _check_size(self) -> None:
+        """End a run that has grown beyond what one run may be: mapping over a result can't be foreseen at submit."""
+        count = self._session.scalar(select(func.count()).select_from(TaskInstance)) or 0
+        most = self._execution.limits.max_task_instances
+        if count > most:
+            self._cancel(f"the run grew to {count} task instances by mapping; this version runs at most {most}")
 
     def _finish_run(self, callback: DagCallbackRequest | None) -> None:
         if self._cancelled and self._dag_run.state == DagRunState.SUCCESS:
