@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from run_bench import DAGS_FOLDER, RunBench
-
 from temporal_airflow.models import XComRequest
 from temporal_airflow.tasks import logs
 from temporal_airflow.tasks.bundles import bundle_environment

@@ -533,6 +533,8 @@ from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, Asset, AsyncCallback, DeadlineAlert, DeadlineReference, task
 
+def t(): ...
+
 with DAG({dag}):
     {task}
 """
@@ -578,7 +580,7 @@ TASKS = {
     "asset inlets": ["EmptyOperator(task_id='t', inlets=[Asset('a')])"],
     "run_as_user": ["EmptyOperator(task_id='t', run_as_user='somebody')"],
     "a task's own executor": ["EmptyOperator(task_id='t', executor='LocalExecutor')"],
-    "tasks in another language": ["task.stub(task_id='t')(lambda: ...)()"],
+    "tasks in another language": ["task.stub(t)()"],
 }
 DAGS = {
     "deadline alerts": f"'d', deadline={DEADLINE}",

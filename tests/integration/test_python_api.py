@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from run_bench import DAGS_FOLDER
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 import temporal_airflow
+from run_bench import DAGS_FOLDER
 from temporal_airflow import TemporalAirflowPlugin
 from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.connection import Connection

@@ -81,7 +81,7 @@ async def _run(
         async with place.worker():
             workflow_id = await _start_or_join(place, loaded)
             url = place.connection.workflow_url(workflow_id)
-            async with _interrupts_cancel(place, workflow_id):
+            async with _interrupts_cancel(place, workflow_id, loaded):
                 record = await _follow(place, workflow_id)
             if output == options.Output.JSON:
                 xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
@@ -108,7 +108,7 @@ async def _follow(place: InPlace, workflow_id: str) -> DagRunRecord:
 
 
 @asynccontextmanager
-async def _interrupts_cancel(place: InPlace, workflow_id: str) -> AsyncIterator[None]:
+async def _interrupts_cancel(place: InPlace, workflow_id: str, loaded: LoadedDag) -> AsyncIterator[None]:
     """First Ctrl-C: cancel the run and go on watching; second: leave."""
     loop = asyncio.get_running_loop()
     main_task = asyncio.current_task()
@@ -128,8 +128,9 @@ async def _interrupts_cancel(place: InPlace, workflow_id: str) -> AsyncIterator[
         yield
     except asyncio.CancelledError as error:
         raise LeftAtOnceError(
-            f"Left at once. The run {workflow_id} is still open on the server; its tasks here are stopped. "
-            "Go on with it by the same command with its --run-id, or end it with `temporal-airflow cancel`."
+            f"Left at once. The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r} is being cancelled; its tasks here "
+            "are stopped, and it ends when a worker serves it again: "
+            f"`temporal-airflow run FILE --run-id {loaded.run.run_id}`."
         ) from error
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):

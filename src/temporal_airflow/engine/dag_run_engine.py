@@ -241,9 +241,12 @@ class DagRunEngine:
     def _finish_run(self, callback: DagCallbackRequest | None) -> None:
         if self._cancelled and self._dag_run.state == DagRunState.SUCCESS:
             self._dag_run.set_state(DagRunState.FAILED)  # a cancelled run whose teardowns succeeded is still cancelled
+        if self._cancelled:
             return
+        if self._dag_run.state == DagRunState.FAILED:
+            stuck = any(ti.state is None or ti.state in State.unfinished for ti in self._task_instances())
+            self._reason = "all_tasks_deadlocked" if stuck else "task_failure"
         if callback is not None:
-            self._reason = callback.msg
             self._run_callbacks(f"DAG callback ({callback.msg})", callback)
 
     def _start_ready(self, now: datetime) -> None:
