@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,8 @@ async def run_dag_async(
         path=str(path), dag_id=dag_id, run_id=run_id, logical_date=logical_date, conf=conf or {}, now=now()
     )
     async with open_in_place(dags_folder_of(path), load_settings(), ephemeral=ephemeral, report=log.info) as place:
-        return await run_to_end(place, request)
+        result = await run_to_end(place, request)
+        return replace(result, execution=_with_all_values(result.execution)) if ephemeral else result
 
 
 async def run_to_end(place: InPlace, request: LoadDagInput) -> DagRunResult:
@@ -146,6 +147,18 @@ async def run_to_end(place: InPlace, request: LoadDagInput) -> DagRunResult:
         workflow_id = await place.start(loaded)
         execution = await place.client.result(workflow_id)
     return DagRunResult(loaded.run.dag_id, loaded.run.run_id, workflow_id, execution)
+
+
+def _with_all_values(execution: DagExecutionResult) -> DagExecutionResult:
+    """The result with large values in it: what an ephemeral run stored goes with it."""
+    from temporal_airflow.models import XComValue
+    from temporal_airflow.tasks.xcom_values import read_serialized
+
+    xcoms = tuple(
+        record.model_copy(update={"content": XComValue(value=read_serialized(record))}) if record.content else record
+        for record in execution.xcoms
+    )
+    return execution.model_copy(update={"xcoms": xcoms})
 
 
 def locate(dag_or_path: DAG | str | Path, dag_id: str | None) -> tuple[Path, str | None]:

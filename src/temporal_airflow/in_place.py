@@ -10,9 +10,10 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from temporal_airflow import identifiers
 from temporal_airflow.client import DagRunClient, checked
@@ -45,10 +46,19 @@ class InPlace:
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
-        """Serve the private task queue for as long as the block runs; what still runs at its end is stopped."""
-        options = WorkerOptions(self.task_queue, concurrency=self.settings.concurrency, drain_timeout=0)
-        async with run_worker(self.connection.client, self.template, options, self.settings):
-            yield
+        """Serve the private task queue for as long as the block runs.
+
+        Another command of this folder may have lent its tasks: they may end, unless the block ends by an exception.
+        """
+        options = WorkerOptions(
+            self.task_queue, concurrency=self.settings.concurrency, drain_timeout=self.settings.drain_timeout
+        )
+        async with run_worker(self.connection.client, self.template, options, self.settings) as running:
+            try:
+                yield
+            except BaseException:
+                await running.kill_tasks()
+                raise
 
     async def start(self, loaded: LoadedDag) -> str:
         """Start a run on the private task queue; all its Airflow queues are served by this worker."""
@@ -64,15 +74,19 @@ async def open_in_place(
     Args:
         dags_folder: root of the DAG files; on ``sys.path`` of tasks, as under Airflow.
         settings: of this command.
-        ephemeral: use a private server in memory.
+        ephemeral: use a private server in memory, and leave no values behind.
         report: told what takes time.
     """
     environment = {**os.environ, **bundle_environment(dags_folder)}
-    async with ProcessTemplate.start(environment) as template:
+    async with AsyncExitStack() as stack:
+        template = await stack.enter_async_context(ProcessTemplate.start(environment))
         importing = asyncio.create_task(asyncio.to_thread(import_scheduling_code))
-        async with connect(settings, ephemeral=ephemeral, report=report) as connection:
-            await importing
-            yield InPlace(connection, DagRunClient(connection.client), template, _task_queue(dags_folder), settings)
+        if ephemeral:
+            folder = stack.enter_context(TemporaryDirectory(prefix="temporal-airflow-"))
+            settings = settings.model_copy(update={"data_folder": Path(folder)})
+        connection = await stack.enter_async_context(connect(settings, ephemeral=ephemeral, report=report))
+        await importing
+        yield InPlace(connection, DagRunClient(connection.client), template, _task_queue(dags_folder), settings)
 
 
 async def load_dag(template: ProcessTemplate, request: LoadDagInput) -> LoadedDag:

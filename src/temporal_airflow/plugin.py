@@ -18,8 +18,10 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import DataConverter, DefaultPayloadConverter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ReplayerConfig, Worker, WorkerConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from temporal_airflow.data_converter import DATA_CONVERTER, WirePayloadConverter
+from temporal_airflow.engine.airflow_library import use_as_library
 from temporal_airflow.exceptions import InputError, SettingsError
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.activity import TaskActivities
@@ -45,6 +47,7 @@ class TemporalAirflowPlugin(SimplePlugin):
         """
         if dags_folder is not None and not Path(dags_folder).is_dir():
             raise InputError(f"The DAGs folder {dags_folder} doesn't exist or is not a folder.")
+        use_as_library()
         super().__init__(NAME)
         self._dags_folder = Path(dags_folder) if dags_folder is not None else None
         self._settings = settings or load_settings()
@@ -63,8 +66,13 @@ class TemporalAirflowPlugin(SimplePlugin):
         self._activities[config["task_queue"]] = activities
         config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
         config["activities"] = [*config.get("activities", ()), *activities.functions]
-        config.setdefault("max_concurrent_workflow_tasks", WORKFLOW_TASKS)
-        config.setdefault("max_concurrent_activities", self._settings.concurrency)
+        if config.get("max_concurrent_workflow_tasks") is None:
+            config["max_concurrent_workflow_tasks"] = WORKFLOW_TASKS
+        if config.get("max_concurrent_activities") is None:
+            config["max_concurrent_activities"] = self._settings.concurrency
+        runner = config.get("workflow_runner")
+        if isinstance(runner, SandboxedWorkflowRunner):
+            config["workflow_runner"] = _sharing_airflow(runner)
         config["max_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
         config["default_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
         return config
@@ -74,6 +82,7 @@ class TemporalAirflowPlugin(SimplePlugin):
         environment = dict(os.environ)
         if self._dags_folder is not None:
             environment |= bundle_environment(self._dags_folder)
+        self._settings.make_data_folder()
         async with ProcessTemplate.start(environment) as template:
             await template.ready()
             pool = SlotPool(template, maximum=self._settings.concurrency)
@@ -86,6 +95,12 @@ class TemporalAirflowPlugin(SimplePlugin):
         config["data_converter"] = _with_wire_models(config.get("data_converter"))
         config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
         return config
+
+
+def _sharing_airflow(runner: SandboxedWorkflowRunner) -> SandboxedWorkflowRunner:
+    """The team's sandbox, which doesn't import Airflow anew for a workflow that merely shares a module with us."""
+    restrictions = runner.restrictions.with_passthrough_modules("airflow", "temporal_airflow")
+    return dataclasses.replace(runner, restrictions=restrictions)
 
 
 def _with_wire_models(converter: DataConverter | None) -> DataConverter:

@@ -1,7 +1,7 @@
 """Settings of the product: frozen, read once at the edge (command line, worker, Python API) and handed down.
 
 Ours live in the section ``[temporal]`` of airflow.cfg, or in ``AIRFLOW__TEMPORAL__NAME``; Airflow's own configuration
-reads them, so that everything Airflow allows there (commands, secrets backends) works. The connection itself comes
+reads them. The connection itself comes
 from ``temporalio.envconfig`` (``TEMPORAL_*`` variables, TOML profiles). Nothing in a workflow may import this module.
 """
 
@@ -60,6 +60,19 @@ class Settings(BaseModel):
     )
     server_port: Port = Field(0, description="Port of our own server; 0 takes a free one.")
     ui_port: Port = Field(0, description="Port of our own server's UI; 0 takes a free one.")
+
+    def make_data_folder(self) -> None:
+        """Make the data folder, readable by its owner only: runs and their values are in it.
+
+        Raises:
+            SettingsError: if it can't be made.
+        """
+        try:
+            self.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"The data folder {self.data_folder} can't be made: {error.strerror}. Set [{SECTION}] data_folder."
+            ) from error
 
     @property
     def large_xcom_path(self) -> str:

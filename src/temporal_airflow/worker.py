@@ -91,6 +91,7 @@ async def run_worker(
     Raises:
         ServerError: if the server stops talking to the worker for good.
     """
+    settings.make_data_folder()
     pool = SlotPool(template, maximum=options.concurrency)
     activities = TaskActivities(client, settings.large_xcom_path)
     workers = _build_workers(client, options, activities)

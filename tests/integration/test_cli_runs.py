@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from command_line import CommandLine, Ended, Running, is_gone
-from temporalio.client import Client
 from waiting import eventually
 
 SUCCESS, RUN_FAILED, INTERRUPTED = 0, 1, 130
@@ -175,8 +175,8 @@ def test_list_gives_runs(commands: CommandLine, flaky_run: Ended) -> None:
     [listed] = commands.call("list", "--dag-id", "flaky", "-o", "json").json
     assert listed["workflow_id"] == "dag-flaky-one"
     assert (listed["dag_id"], listed["run_id"], listed["state"]) == ("flaky", "one", "success")
-    for date in ("logical_date", "start_date", "end_date"):
-        assert listed[date] == flaky_run.json[date]
+    assert listed["logical_date"] == flaky_run.json["logical_date"]
+    assert listed["start_date"] < listed["end_date"]
 
 
 def test_logs_are_of_the_last_try_or_of_one_asked_for(commands: CommandLine, flaky_run: Ended) -> None:

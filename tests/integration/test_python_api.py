@@ -120,3 +120,10 @@ def test_it_fails(run_airflow_dag):
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "2 passed" in outcome.stdout, outcome.stdout + outcome.stderr
+
+
+async def test_an_ephemeral_run_keeps_large_values_in_its_result() -> None:
+    result = await temporal_airflow.run_dag_async(
+        DAGS_FOLDER / "data.py", dag_id="large_values", conf={"kilobytes": [100]}, ephemeral=True
+    )
+    assert len(result.xcom("pushes", "k100")) == 100 * 1024

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, NoReturn
 
 import typer
@@ -36,8 +37,12 @@ def warn(warning: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON value, and nothing else, on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=2, default=_as_json) + "\n")
     sys.stdout.flush()
+
+
+def _as_json(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def execute(command: Coroutine[Any, Any, ExitCode]) -> NoReturn:

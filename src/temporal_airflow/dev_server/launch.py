@@ -15,9 +15,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from temporal_airflow.exceptions import ServerError
 from temporal_airflow.dev_server.binary import Version
 from temporal_airflow.dev_server.parent import Launch
+from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
 
 HOST = "127.0.0.1"

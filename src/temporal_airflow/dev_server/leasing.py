@@ -47,10 +47,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from temporal_airflow.dev_server import locks
-from temporal_airflow.exceptions import ServerError
-from temporal_airflow.dev_server.locks import HeldLock, Kind
 from temporal_airflow.dev_server.binary import Version, find_binary, read_version
 from temporal_airflow.dev_server.launch import ServerFiles, ServerState, launch, read_state
+from temporal_airflow.dev_server.locks import HeldLock, Kind
+from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
 
 NAMESPACE = "default"  # the dev server makes it
@@ -121,10 +121,7 @@ def _files(settings: Settings, version: Version, *, ephemeral: bool) -> Iterator
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
-    try:
-        settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServerError(f"Can't make data_folder {settings.data_folder}: {error.strerror}. Set another.") from error
+    settings.make_data_folder()
     yield ServerFiles.of_database(settings, version)
 
 

@@ -11,11 +11,11 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from airflow.utils.state import TaskInstanceState
 from temporalio.client import AsyncActivityHandle, Client
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow.models import TaskExecutionResult
+from temporal_airflow.models import AssetEvents, TaskExecutionResult
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
@@ -55,6 +55,23 @@ class ResultDelivery:
                 delivery.cancel()
 
 
+def _without_values(result: TaskExecutionResult, refusal: str) -> TaskExecutionResult:
+    """What to deliver instead of a result that the server refuses (it is too large): a failure that says so.
+
+    Raises:
+        AssertionError: if that is refused, too; the attempt then counts as lost.
+    """
+    assert result.xcoms, f"the server refused a result without values: {refusal}"
+    return result.model_copy(
+        update={
+            "state": TaskInstanceState.FAILED,
+            "error": f"The server refused the task's result: {refusal}",
+            "xcoms": (),
+            "asset_events": AssetEvents(),
+        }
+    )
+
+
 async def _deliver(handle: AsyncActivityHandle, label: str, result: TaskExecutionResult) -> None:
     pause = FIRST_PAUSE
     while True:
@@ -65,8 +82,8 @@ async def _deliver(handle: AsyncActivityHandle, label: str, result: TaskExecutio
                 log.warning("The run no longer waits for %s: its result is dropped", label)
                 return
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                await handle.fail(ApplicationError(f"The server refused the result of {label}: {error.message}"))
-                return
+                result = _without_values(result, error.message)
+                continue
             log.warning("The result of %s is not delivered yet (%s); trying again", label, error.message)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

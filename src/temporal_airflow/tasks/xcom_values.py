@@ -9,17 +9,24 @@ from temporal_airflow.models import XComRecord
 
 
 def read_value(record: XComRecord) -> Any:
-    """An XCom as JSON value (what Airflow's serialization made of it); one in object storage is read from there.
+    """An XCom as JSON value (what Airflow's serialization made of it); None if it was deleted.
 
     Raises:
-        SettingsError: if object storage can't be read from here.
+        SettingsError: if it is in object storage that can't be read from here.
     """
-    content = record.content
-    if content is None:
-        return None
-    if content.value is not None:
-        return json.loads(content.value)
+    return json.loads(read_serialized(record)) if record.content else None
+
+
+def read_serialized(record: XComRecord) -> str:
+    """The serialized XCom of a record that has one.
+
+    Raises:
+        SettingsError: if it is in object storage that can't be read from here.
+    """
+    assert record.content is not None, "a deleted XCom has no value"
+    if record.content.value is not None:
+        return record.content.value
     from temporal_airflow.tasks import xcom_storage
 
-    assert content.reference is not None, "either a value or a reference"
-    return json.loads(xcom_storage.read(content.reference))
+    assert record.content.reference is not None, "either a value or a reference"
+    return xcom_storage.read(record.content.reference)

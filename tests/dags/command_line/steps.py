@@ -15,26 +15,31 @@ def note(conf, text):
         notes.write(text + "\n")
 
 
-def wait_for(conf, name):
-    while not Path(conf["scratch"], name).exists():
-        time.sleep(0.05)
+def is_open(conf):
+    return Path(conf["scratch"], "gate").exists()
 
 
 class Held(BaseOperator):
+    killed = False
+
     def execute(self, context):
         self.conf = context["dag_run"].conf
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)
         print("held at the gate", flush=True)
         note(self.conf, f"held {os.getpid()} {child.pid}")
-        wait_for(self.conf, "gate")
+        while not is_open(self.conf) and not self.killed:
+            time.sleep(0.05)
+        if self.killed:
+            raise RuntimeError("killed while held")
         child.kill()
         print("let through the gate", flush=True)
         note(self.conf, "held ended")
 
     def on_kill(self):
         note(self.conf, "held on_kill")
-        if self.conf.get("stubborn"):
-            wait_for(self.conf, "gate")
+        while self.conf["stubborn"]:
+            time.sleep(0.05)
+        self.killed = True
 
 
 with DAG("steps"):
