@@ -15,6 +15,7 @@ DEFAULT_AIRFLOW_QUEUE = "default"
 WORKFLOW_TYPE = "execute_airflow_dag"
 LOAD_WORKFLOW_TYPE = "load_airflow_dag"
 TASK_ACTIVITY = "run_airflow_task"
+TRIGGER_ACTIVITY = "run_airflow_trigger"
 CALLBACK_ACTIVITY = "run_airflow_callbacks"
 LOAD_ACTIVITY = "load_airflow_dag"
 
@@ -64,6 +65,11 @@ def task_queue(base: str, airflow_queue: str | None) -> str:
     return f"{base}-{airflow_queue}"
 
 
+def trigger_queue(base: str) -> str:
+    """The Temporal task queue of triggers: any worker of the base queue hosts them, whatever the task's queue."""
+    return f"{base}--triggers"
+
+
 def private_task_queue(*parts: str) -> str:
     """A task queue that only commands of the same folder and environment share.
 
@@ -79,9 +85,24 @@ def task_label(task_id: str, map_index: int) -> str:
     return task_id if map_index < 0 else f"{task_id}[{map_index}]"
 
 
-def activity_id(task_id: str, map_index: int, try_number: int, attempt: int, reschedules: int) -> str:
-    """The id of one attempt at one task try: unique among a run's activities and readable in Temporal's UI."""
+def activity_id(
+    task_id: str, map_index: int, try_number: int, *, attempt: int = 1, reschedules: int = 0, deferrals: int = 0
+) -> str:
+    """The id of one attempt at one task try: unique among a run's activities and readable in Temporal's UI.
+
+    Args:
+        attempt: number of the attempt.
+        reschedules: how often the try was rescheduled before.
+        deferrals: how often the try was deferred before.
+    """
     label = f"{task_label(task_id, map_index)}/{try_number}"
     if reschedules:
         label += f"/poke-{reschedules + 1}"
+    if deferrals:
+        label += f"/resumed-{deferrals}"
     return label if attempt == 1 else f"{label}/attempt-{attempt}"
+
+
+def trigger_activity_id(task_id: str, map_index: int, try_number: int, deferrals: int) -> str:
+    """The id of one wait of a deferred task."""
+    return f"{task_label(task_id, map_index)}/{try_number}/deferred-{deferrals}"

@@ -32,6 +32,9 @@ DEFAULT_HEARTBEAT_TIMEOUT = 60.0
 DEFAULT_MAX_LOST_ATTEMPTS = 3
 """How many attempts at one try may be lost to infrastructure before the try fails."""
 
+SealedKwargs = Annotated[str, Field(description="JSON text of Airflow-serialized arguments, Fernet-encrypted")]
+"""Arguments that may hold secrets: encrypted with Airflow's Fernet key as in its database; opaque to all but tasks."""
+
 SerializedXCom = Annotated[str, Field(description="ASCII JSON text of the Task SDK's wire value")]
 
 
@@ -156,6 +159,56 @@ class AssetEvents(WireModel):
     outlet_events: tuple[dict[str, Any], ...] = ()
 
 
+class Deferral(WireModel):
+    """How a task wants to wait: a trigger, and what to call when it has fired (``DeferTask``).
+
+    Attributes:
+        classpath: of the trigger.
+        timeout: seconds after which the wait fails.
+    """
+
+    classpath: str
+    trigger_kwargs: SealedKwargs
+    next_method: str
+    next_kwargs: SealedKwargs | None = None
+    timeout: float | None = None
+    queue: str | None = None
+
+
+class TriggerInput(WireModel):
+    """Input of the activity ``run_airflow_trigger``: one wait of one task instance.
+
+    Attributes:
+        timeout_after: when the wait fails.
+    """
+
+    task_instance_id: UUID
+    dag_version_id: UUID
+    run: DagRunIdentity
+    run_start_date: datetime
+    bundle: BundleReference
+    task_id: str
+    map_index: int = -1
+    try_number: int
+    deferral: Deferral
+    timeout_after: datetime | None = None
+
+
+class TriggerResult(WireModel):
+    """How a wait ended: the task goes on with ``next_method``, or has ended without running again.
+
+    Attributes:
+        next_method: what to call; Airflow's ``__fail__`` if the trigger failed or timed out.
+        end_state: set by a trigger that ends its task itself (``BaseTaskEndEvent``).
+        xcoms: what such a trigger pushed.
+    """
+
+    next_method: str | None = None
+    next_kwargs: SealedKwargs | None = None
+    end_state: TaskInstanceState | None = None
+    xcoms: tuple[XComRecord, ...] = ()
+
+
 class TaskExecutionInput(WireModel):
     """Input of the activity ``run_airflow_task``: one attempt at one try of one task instance.
 
@@ -183,8 +236,9 @@ class TaskExecutionInput(WireModel):
     start_date: datetime | None = None
     task_reschedule_count: int = 0
     first_reschedule_date: datetime | None = None
+    deferral_count: int = 0
     next_method: str | None = None
-    next_kwargs: dict[str, Any] | None = None
+    next_kwargs: SealedKwargs | None = None
     xcom_keys_to_clear: tuple[str, ...] = ()
     upstream_results: tuple[XComRecord, ...] = ()
     inline_xcom_budget: int = 64 * 1024
@@ -213,6 +267,7 @@ class TaskExecutionResult(WireModel):
     retry_delay_seconds: float | None = None
     retry_reason: str | None = None
     reschedule_date: datetime | None = None
+    deferral: Deferral | None = None
     xcoms: tuple[XComRecord, ...] = ()
     mapped_length: int | None = None
     skipped_tasks: tuple[tuple[str, int | None], ...] = ()

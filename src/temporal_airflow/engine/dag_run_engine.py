@@ -8,7 +8,6 @@ in ``docs/reference/rules.md`` with its home. It must not know Temporal, real ti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -16,12 +15,12 @@ from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
 from airflow.callbacks.callback_requests import DagCallbackRequest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.taskreschedule import TaskReschedule
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 from sqlalchemy import func, select
 
 from temporal_airflow.engine import capacity, lost_tasks, outcomes, records
+from temporal_airflow.engine.attempts import AttemptInputs, InFlight, TaskHistory, key_of
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
     AttemptLost,
@@ -30,11 +29,13 @@ from temporal_airflow.engine.events import (
     Event,
     RunCallbacks,
     StartTask,
+    StartTrigger,
     StopTask,
     TaskEnded,
     TaskKey,
     TaskStopped,
     TimePassed,
+    TriggerEnded,
     WakeAt,
 )
 from temporal_airflow.engine.run_creation import create_dag_run
@@ -45,28 +46,15 @@ from temporal_airflow.models import (
     DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
+    Deferral,
     LostAttempt,
-    TaskExecutionInput,
     TaskExecutionResult,
     TaskInstanceRecord,
+    TriggerResult,
     XComRecord,
 )
 
 STOPPED = "stopped because the run ended"
-
-
-@dataclass
-class _Attempts:
-    """What is known of a task instance besides its row.
-
-    Attributes:
-        number: of the current try's current attempt.
-        error: of the last attempt that ended.
-    """
-
-    number: int = 1
-    error: str | None = None
-    lost: list[LostAttempt] = field(default_factory=list)
 
 
 class DagRunEngine:
@@ -80,8 +68,9 @@ class DagRunEngine:
         self._ids = ids
         self._dag: SerializedDAG = dag_run.get_dag()
         self._xcoms = XComStore(self._session, dag_run)
-        self._attempts: dict[TaskKey, _Attempts] = {}
-        self._in_flight: dict[TaskKey, int] = {}
+        self._inputs = AttemptInputs(execution, dag_run, self._xcoms, self._session)
+        self._histories: dict[TaskKey, TaskHistory] = {}
+        self._in_flight: dict[TaskKey, InFlight] = {}
         self._commands: list[Command] = []
         self._reason: str | None = None
         self._cancelled = False
@@ -155,9 +144,10 @@ class DagRunEngine:
                 self._task_ended(key, try_number, result, now)
             case AttemptLost(key, try_number, reason):
                 self._attempt_lost(key, try_number, reason, now)
-            case TaskStopped(key):
-                self._in_flight.pop(key, None)
-                self._attempts_of(key).error = STOPPED
+            case TaskStopped(key, try_number):
+                self._task_stopped(key, try_number, now)
+            case TriggerEnded(key, try_number, result):
+                self._trigger_ended(key, try_number, result, now)
             case CancelRequested(reason):
                 self._cancel(reason)
             case TimePassed():
@@ -166,36 +156,76 @@ class DagRunEngine:
                 assert_never(event)
 
     def _task_ended(self, key: TaskKey, try_number: int, result: TaskExecutionResult, now: datetime) -> None:
-        self._in_flight.pop(key, None)
-        self._attempts_of(key).error = result.error
-        ti = self._task_instance(key)
-        if ti.try_number != try_number or ti.state != TaskInstanceState.RUNNING:
-            return  # the run has decided over the task meanwhile: Airflow ignores such a result too
+        history = self._history_of(key)
+        history.error = result.error
+        ti = self._awaited(key, try_number, TaskInstanceState.RUNNING)
+        if ti is None:
+            return
         self._xcoms.write(result.xcoms)
         if result.mapped_length is not None:
             self._xcoms.record_mapped_length(key.task_id, key.map_index, result.mapped_length)
         outcomes.skip(self._dag_run, result.skipped_tasks, now, self._session)
         outcomes.finish(ti, result, self._dag, self._session)
+        if result.deferral is not None:
+            history.next_kwargs = result.deferral.next_kwargs
+            self._defer(ti, result.deferral, now)
         self._session.flush()
         self._stop_decided_tasks()
 
-    def _attempt_lost(self, key: TaskKey, try_number: int, reason: str, now: datetime) -> None:
-        self._in_flight.pop(key, None)
-        attempts = self._attempts_of(key)
-        attempts.lost.append(LostAttempt(try_number=try_number, attempt=attempts.number, reason=reason, at=now))
-        ti = self._task_instance(key)
-        if ti.try_number != try_number or ti.state != TaskInstanceState.RUNNING:
+    def _defer(self, ti: TaskInstance, deferral: Deferral, now: datetime) -> None:
+        key = key_of(ti)
+        outcomes.defer(ti, deferral, now)
+        self._history_of(key).deferrals += 1
+        self._in_flight[key] = InFlight(ti.try_number, TaskInstanceState.DEFERRED)
+        self._commands.append(StartTrigger(key, self._inputs.of_trigger(ti, deferral)))
+
+    def _trigger_ended(self, key: TaskKey, try_number: int, result: TriggerResult, now: datetime) -> None:
+        ti = self._awaited(key, try_number, TaskInstanceState.DEFERRED)
+        if ti is None:
             return
-        lost_of_this_try = sum(lost.try_number == try_number for lost in attempts.lost)
-        if lost_of_this_try < self._execution.limits.max_lost_attempts:
-            attempts.number += 1
+        if result.end_state is None:
+            self._history_of(key).next_kwargs = result.next_kwargs
+            outcomes.resume(ti, result.next_method, now)
+        else:
+            self._xcoms.write(result.xcoms)
+            self._run_task_callbacks(ti, result.end_state, "ended by its trigger")
+            outcomes.end_from_trigger(ti, result.end_state, now, self._dag, self._session)
+        self._session.flush()
+        self._stop_decided_tasks()
+
+    def _awaited(self, key: TaskKey, try_number: int, state: TaskInstanceState) -> TaskInstance | None:
+        """The task instance that something came back for; None if the run has decided over it meanwhile.
+
+        Airflow ignores what comes back then, too.
+        """
+        self._in_flight.pop(key, None)
+        ti = self._task_instance(key)
+        return ti if (ti.try_number, ti.state) == (try_number, state) else None
+
+    def _task_stopped(self, key: TaskKey, try_number: int, now: datetime) -> None:
+        flight = self._in_flight.get(key)
+        if flight is not None and not flight.stopping:
+            self._attempt_lost(key, try_number, "cancelled, but not by the run", now)
+            return
+        self._in_flight.pop(key, None)
+        self._history_of(key).error = STOPPED
+
+    def _attempt_lost(self, key: TaskKey, try_number: int, reason: str, now: datetime) -> None:
+        history = self._history_of(key)
+        history.lost.append(LostAttempt(try_number=try_number, attempt=history.attempt, reason=reason, at=now))
+        flight = self._in_flight.get(key)
+        ti = self._awaited(key, try_number, flight.state) if flight else None
+        if ti is None:
+            return
+        lost_of_this_try = sum(lost.try_number == try_number for lost in history.lost)
+        may_repeat = lost_of_this_try < self._execution.limits.max_lost_attempts
+        if may_repeat and ti.state == TaskInstanceState.RUNNING:
+            history.attempt += 1
             self._start(ti, now)
             return
-        attempts.error = f"{lost_of_this_try} attempts were lost to infrastructure, the last one: {reason}"
-        request = lost_tasks.callback_request(ti, self._dag_run, self._execution.definition.bundle, attempts.error)
+        history.error = f"{lost_of_this_try} attempts were lost to infrastructure, the last one: {reason}"
+        self._run_task_callbacks(ti, TaskInstanceState.FAILED, history.error)
         lost_tasks.give_up(ti, self._dag, now, self._session)
-        if request is not None:
-            self._run_callbacks(f"callbacks of {key.task_id}", request)
         self._stop_decided_tasks()
 
     def _cancel(self, reason: str) -> None:
@@ -254,50 +284,28 @@ class DagRunEngine:
             return
         task_instances = self._task_instances()
         for ti in capacity.startable(task_instances, self._dag):
-            self._attempts_of(_key(ti)).number = 1
+            if ti.next_method is None:
+                self._history_of(key_of(ti)).new_try()
             self._start(ti, now)
 
     def _start(self, ti: TaskInstance, now: datetime) -> None:
-        key = _key(ti)
-        first_poke = self._session.scalars(
-            select(TaskReschedule).where(TaskReschedule.ti_id == ti.id).order_by(TaskReschedule.id).limit(1)
-        ).first()
+        key = key_of(ti)
         outcomes.begin(ti, now)
-        self._in_flight[key] = ti.try_number
-        self._commands.append(StartTask(key, ti.queue, self._attempt_input(ti, first_poke)))
-
-    def _attempt_input(self, ti: TaskInstance, first_poke: TaskReschedule | None) -> TaskExecutionInput:
-        limits = self._execution.limits
-        left = max(0, limits.inline_xcom_run - self._xcoms.inline_bytes)
-        return TaskExecutionInput(
-            task_instance_id=ti.id,
-            dag_version_id=ti.dag_version_id,
-            run=self._execution.run,
-            run_start_date=self._dag_run.start_date,
-            bundle=self._execution.definition.bundle,
-            task_id=ti.task_id,
-            map_index=ti.map_index,
-            try_number=ti.try_number,
-            attempt=self._attempts_of(_key(ti)).number,
-            max_tries=ti.max_tries,
-            should_retry=outcomes.should_retry(ti),
-            queue=ti.queue,
-            task_reschedule_count=records.reschedule_count(ti, self._session) if first_poke else 0,
-            first_reschedule_date=first_poke.start_date if first_poke else None,
-            xcom_keys_to_clear=self._xcoms.keys_of(ti.task_id, ti.map_index),
-            upstream_results=self._xcoms.small_results(
-                sorted(self._dag.get_task(ti.task_id).upstream_task_ids), limits.input_xcom_value
-            ),
-            inline_xcom_budget=min(limits.inline_xcom_value, left // (len(self._in_flight) or 1)),
-            max_map_length=min(limits.max_map_length, limits.max_task_instances),
-        )
+        self._in_flight[key] = InFlight(ti.try_number, TaskInstanceState.RUNNING)
+        attempt = self._inputs.of_task(ti, self._history_of(key), len(self._in_flight))
+        self._commands.append(StartTask(key, ti.queue, attempt))
 
     def _stop_decided_tasks(self) -> None:
-        """Stop every attempt whose task instance has been given another state meanwhile."""
-        for key, try_number in self._in_flight.items():
-            stop = StopTask(key, try_number)
-            if self._task_instance(key).state != TaskInstanceState.RUNNING and stop not in self._commands:
-                self._commands.append(stop)
+        """Stop everything whose task instance has been given another state meanwhile."""
+        for key, flight in self._in_flight.items():
+            if not flight.stopping and self._task_instance(key).state != flight.state:
+                flight.stopping = True
+                self._commands.append(StopTask(key, flight.try_number))
+
+    def _run_task_callbacks(self, ti: TaskInstance, state: TaskInstanceState, message: str) -> None:
+        request = lost_tasks.callback_request(ti, state, self._dag_run, self._execution.definition.bundle, message)
+        if request is not None:
+            self._run_callbacks(f"callbacks of {ti.task_id}", request)
 
     def _run_callbacks(self, label: str, request: lost_tasks.CallbackRequest) -> None:
         self._commands.append(
@@ -333,7 +341,7 @@ class DagRunEngine:
         task_instances = self._dag_run.get_task_instances(session=self._session)
         for ti in task_instances:
             ti.task = self._dag.get_task(ti.task_id)
-        return sorted(task_instances, key=_key)
+        return sorted(task_instances, key=key_of)
 
     def _task_instance(self, key: TaskKey) -> TaskInstance:
         ti = self._dag_run.get_task_instance(key.task_id, session=self._session, map_index=key.map_index)
@@ -341,8 +349,8 @@ class DagRunEngine:
         ti.task = self._dag.get_task(key.task_id)
         return ti
 
-    def _attempts_of(self, key: TaskKey) -> _Attempts:
-        return self._attempts.setdefault(key, _Attempts())
+    def _history_of(self, key: TaskKey) -> TaskHistory:
+        return self._histories.setdefault(key, TaskHistory())
 
     def _take_record(self) -> DagRunRecord:
         return DagRunRecord(
@@ -355,9 +363,5 @@ class DagRunEngine:
         )
 
     def _record_of(self, ti: TaskInstance) -> TaskInstanceRecord:
-        attempts = self._attempts_of(_key(ti))
-        return records.task_instance(ti, attempts.error, attempts.lost, self._session)
-
-
-def _key(ti: TaskInstance) -> TaskKey:
-    return TaskKey(ti.task_id, ti.map_index)
+        history = self._history_of(key_of(ti))
+        return records.task_instance(ti, history.error, history.lost, self._session)

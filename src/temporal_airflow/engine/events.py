@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from temporal_airflow.models import CallbackInput, TaskExecutionInput, TaskExecutionResult
+from temporal_airflow.models import CallbackInput, TaskExecutionInput, TaskExecutionResult, TriggerInput, TriggerResult
 
 
 class TaskKey(NamedTuple):
@@ -58,7 +58,16 @@ class CancelRequested:
     reason: str
 
 
-Event = TaskEnded | AttemptLost | TaskStopped | TimePassed | CancelRequested
+@dataclass(frozen=True)
+class TriggerEnded:
+    """The wait of a deferred task is over."""
+
+    key: TaskKey
+    try_number: int
+    result: TriggerResult
+
+
+Event = TaskEnded | TriggerEnded | AttemptLost | TaskStopped | TimePassed | CancelRequested
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class StartTask:
 
 @dataclass(frozen=True)
 class StopTask:
-    """End a running attempt: ``on_kill``, then kill; the answer is :class:`TaskStopped`."""
+    """End a running attempt or trigger: ``on_kill``, then kill; the answer is :class:`TaskStopped`."""
 
     key: TaskKey
     try_number: int
@@ -92,4 +101,12 @@ class WakeAt:
     moment: datetime
 
 
-Command = StartTask | StopTask | RunCallbacks | WakeAt
+@dataclass(frozen=True)
+class StartTrigger:
+    """Wait for a deferred task; the answer is :class:`TriggerEnded`."""
+
+    key: TaskKey
+    trigger: TriggerInput
+
+
+Command = StartTask | StartTrigger | StopTask | RunCallbacks | WakeAt

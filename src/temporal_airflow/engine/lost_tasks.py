@@ -7,6 +7,7 @@ From ``jobs/scheduler_job_runner.py``: ``_purge_task_instances_without_heartbeat
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun as DagRunData
 from airflow.api_fastapi.execution_api.datamodels.taskinstance import TIRunContext
@@ -20,17 +21,28 @@ from sqlalchemy.orm import Session
 from temporal_airflow.engine import outcomes
 from temporal_airflow.models import BundleReference
 
+if TYPE_CHECKING:
+    from airflow.serialization.definitions.mappedoperator import Operator
+
 CallbackRequest = DagCallbackRequest | TaskCallbackRequest
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def callback_request(
-    ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str
+    ti: TaskInstance, state: TaskInstanceState, dag_run: DagRun, bundle: BundleReference, message: str
 ) -> TaskCallbackRequest | None:
-    """The request for a lost task's failure or retry callbacks; None if it has none."""
-    retries = outcomes.should_retry(ti)
-    task = dag_run.get_dag().get_task(ti.task_id)
-    if not (task.has_on_retry_callback if retries else task.has_on_failure_callback):
+    """The request for the callbacks of a task that ended without a process of its own; None if it has none.
+
+    Args:
+        ti: before its row is changed.
+        state: how it ended; a failure that is retried calls the retry callbacks.
+        dag_run: its run.
+        bundle: where its file is.
+        message: why.
+    """
+    retries = state == TaskInstanceState.FAILED and outcomes.should_retry(ti)
+    kind = TaskInstanceState.UP_FOR_RETRY if retries else state
+    if not _has_callback(dag_run.get_dag().get_task(ti.task_id), kind):
         return None
     return TaskCallbackRequest(
         filepath=bundle.relative_fileloc,
@@ -38,7 +50,7 @@ def callback_request(
         bundle_version=bundle.version,
         ti=ti,
         msg=message,
-        task_callback_type=TaskInstanceState.UP_FOR_RETRY if retries else TaskInstanceState.FAILED,
+        task_callback_type=kind,
         context_from_server=TIRunContext(
             dag_run=DagRunData.model_validate(dag_run, from_attributes=True),
             max_tries=ti.max_tries,
@@ -47,6 +59,18 @@ def callback_request(
             xcom_keys_to_clear=[],
         ),
     )
+
+
+def _has_callback(task: Operator, kind: TaskInstanceState) -> bool:
+    match kind:
+        case TaskInstanceState.SUCCESS:
+            return task.has_on_success_callback
+        case TaskInstanceState.UP_FOR_RETRY:
+            return task.has_on_retry_callback
+        case TaskInstanceState.FAILED:
+            return task.has_on_failure_callback
+        case _:
+            return False
 
 
 def give_up(ti: TaskInstance, dag: SerializedDAG, now: datetime, session: Session) -> None:

@@ -8,7 +8,7 @@ It must not decide what runs next.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance, _stop_remaining_tasks
@@ -18,7 +18,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import or_, tuple_, update
 from sqlalchemy.orm import Session
 
-from temporal_airflow.models import TaskExecutionResult
+from temporal_airflow.models import Deferral, TaskExecutionResult
 
 UNSKIPPABLE = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
 
@@ -32,7 +32,8 @@ def begin(ti: TaskInstance, now: datetime) -> None:
     """A try starts (``ti_run``)."""
     ti.state = TaskInstanceState.RUNNING
     ti.queued_dttm = now
-    ti.start_date = now
+    if ti.next_method is None:
+        ti.start_date = now
     ti.end_date = None
     ti.retry_delay_override = None
     ti.retry_reason = None
@@ -62,6 +63,8 @@ def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, se
             assert result.reschedule_date is not None, "a rescheduled task says when it goes on"
             session.add(TaskReschedule(ti.id, result.start_date, result.end_date, result.reschedule_date))
             _end(ti, result.state, result.end_date)
+        case TaskInstanceState.DEFERRED:
+            pass  # `defer` says until when
         case other:
             raise ValueError(f"A task can't end as {other}")
 
@@ -80,6 +83,33 @@ def retry(ti: TaskInstance, end_date: datetime, session: Session) -> None:
     ti.set_duration()
     ti.prepare_db_for_next_try(session=session)
     _end(ti, TaskInstanceState.UP_FOR_RETRY, end_date)
+
+
+def defer(ti: TaskInstance, deferral: Deferral, now: datetime) -> None:
+    """A task waits for a trigger (``TIDeferredStatePayload``)."""
+    ti.state = TaskInstanceState.DEFERRED
+    ti.next_method = deferral.next_method
+    ti.trigger_timeout = now + timedelta(seconds=deferral.timeout) if deferral.timeout is not None else None
+
+
+def resume(ti: TaskInstance, next_method: str | None, now: datetime) -> None:
+    """A trigger has fired or failed: the same try goes on (``models/trigger.py``: ``handle_event_submit``)."""
+    ti.state = TaskInstanceState.SCHEDULED
+    ti.next_method = next_method or ti.next_method
+    ti.trigger_timeout = None
+    ti.scheduled_dttm = now
+
+
+def end_from_trigger(
+    ti: TaskInstance, state: TaskInstanceState, now: datetime, dag: SerializedDAG, session: Session
+) -> None:
+    """A trigger ended its task without running it again (``BaseTaskEndEvent``)."""
+    if state == TaskInstanceState.FAILED and should_retry(ti):
+        retry(ti, now, session)
+    elif state == TaskInstanceState.FAILED:
+        fail(ti, now, dag, session)
+    else:
+        _end(ti, state, now)
 
 
 def skip(dag_run: DagRun, tasks: Iterable[tuple[str, int | None]], now: datetime, session: Session) -> None:

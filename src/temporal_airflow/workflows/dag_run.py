@@ -27,11 +27,13 @@ from temporal_airflow.engine.events import (
     Event,
     RunCallbacks,
     StartTask,
+    StartTrigger,
     StopTask,
     TaskEnded,
     TaskKey,
     TaskStopped,
     TimePassed,
+    TriggerEnded,
     WakeAt,
 )
 from temporal_airflow.engine.xcom_pages import answer_questions
@@ -41,6 +43,7 @@ from temporal_airflow.models import (
     DagExecutionResult,
     DagRunRecord,
     TaskExecutionResult,
+    TriggerResult,
     XComPage,
     XComQuestion,
 )
@@ -51,6 +54,8 @@ NO_LIMIT = timedelta(days=3650)
 
 DETAILS_INTERVAL = timedelta(seconds=1)
 ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
+TRIGGER_ATTEMPTS = RetryPolicy(maximum_interval=timedelta(seconds=10))
+"""A trigger can be started anew any time, so a lost host is no loss: without limit."""
 CALLBACK_ATTEMPTS = RetryPolicy(maximum_attempts=3)
 
 
@@ -69,6 +74,7 @@ class ExecuteAirflowDagWorkflow:
         self._inbox: list[Event] = []
         self._running: dict[TaskKey, workflow.ActivityHandle[Any]] = {}
         self._open_callbacks = 0
+        self._waits = 0
         self._next_wake: datetime | None = None
         self._details_at: datetime | None = None
         self._engine = DagRunEngine.open(execution, workflow.now())
@@ -115,6 +121,8 @@ class ExecuteAirflowDagWorkflow:
         match command:
             case StartTask():
                 self._start_task(command)
+            case StartTrigger():
+                self._start_trigger(command)
             case StopTask(key):
                 self._running[key].cancel()
             case RunCallbacks():
@@ -135,8 +143,9 @@ class ExecuteAirflowDagWorkflow:
                 attempt.task_id,
                 attempt.map_index,
                 attempt.try_number,
-                attempt.attempt,
-                attempt.task_reschedule_count,
+                attempt=attempt.attempt,
+                reschedules=attempt.task_reschedule_count,
+                deferrals=attempt.deferral_count,
             ),
             start_to_close_timeout=NO_LIMIT,
             heartbeat_timeout=timedelta(seconds=self._execution.limits.heartbeat_timeout),
@@ -154,10 +163,36 @@ class ExecuteAirflowDagWorkflow:
         try:
             self._inbox.append(TaskEnded(key, try_number, handle.result()))
         except ActivityError as error:
-            if isinstance(error.cause, CancelledError):
-                self._inbox.append(TaskStopped(key, try_number))
-            else:
-                self._inbox.append(AttemptLost(key, try_number, _loss(error)))
+            self._inbox.append(_not_ended(key, try_number, error))
+
+    def _start_trigger(self, command: StartTrigger) -> None:
+        trigger = command.trigger
+        self._waits += 1
+        handle = workflow.start_activity(
+            identifiers.TRIGGER_ACTIVITY,
+            trigger,
+            result_type=TriggerResult,
+            task_queue=identifiers.trigger_queue(self._execution.task_queue),
+            activity_id=identifiers.trigger_activity_id(
+                trigger.task_id, trigger.map_index, trigger.try_number, self._waits
+            ),
+            start_to_close_timeout=NO_LIMIT,
+            heartbeat_timeout=timedelta(seconds=self._execution.limits.heartbeat_timeout),
+            retry_policy=TRIGGER_ATTEMPTS,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=f"{identifiers.task_label(trigger.task_id, trigger.map_index)} waits",
+        )
+        self._running[command.key] = handle
+        handle.add_done_callback(partial(self._trigger_ended, command))
+
+    def _trigger_ended(self, command: StartTrigger, handle: workflow.ActivityHandle[TriggerResult]) -> None:
+        if handle.cancelled():
+            return
+        key, try_number = command.key, command.trigger.try_number
+        try:
+            self._inbox.append(TriggerEnded(key, try_number, handle.result()))
+        except ActivityError as error:
+            self._inbox.append(_not_ended(key, try_number, error))
 
     def _run_callbacks(self, command: RunCallbacks) -> None:
         self._open_callbacks += 1
@@ -213,6 +248,13 @@ def _check_origin(execution: DagExecutionInput) -> None:
             f"This run was started with engine epoch {origin[0]} on Airflow {origin[1]}; this worker has epoch "
             f"{here[0]} on Airflow {here[1]}. Keep a worker of the run's versions until the run has ended."
         )
+
+
+def _not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | AttemptLost:
+    """What became of something that has no result."""
+    if isinstance(error.cause, CancelledError):
+        return TaskStopped(key, try_number)
+    return AttemptLost(key, try_number, _loss(error))
 
 
 def _loss(error: ActivityError) -> str:

@@ -1,0 +1,135 @@
+"""What the engine knows of attempts besides Airflow's rows: which are out, which were lost, and what each is given.
+
+It must not decide whether or when anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.taskreschedule import TaskReschedule
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from temporal_airflow.engine import outcomes, records
+from temporal_airflow.engine.events import TaskKey
+from temporal_airflow.engine.xcom_store import XComStore
+from temporal_airflow.models import (
+    DagExecutionInput,
+    Deferral,
+    LostAttempt,
+    SealedKwargs,
+    TaskExecutionInput,
+    TriggerInput,
+)
+
+
+@dataclass
+class TaskHistory:
+    """What is known of a task instance besides its row.
+
+    Attributes:
+        attempt: number of the current try's current attempt.
+        deferrals: how often the current try has been deferred.
+        next_kwargs: what it goes on with after the last one.
+        error: of the last attempt that ended.
+    """
+
+    attempt: int = 1
+    deferrals: int = 0
+    next_kwargs: SealedKwargs | None = None
+    error: str | None = None
+    lost: list[LostAttempt] = field(default_factory=list)
+
+    def new_try(self) -> None:
+        """Forget what belonged to the last try."""
+        self.attempt, self.deferrals, self.next_kwargs = 1, 0, None
+
+
+@dataclass
+class InFlight:
+    """Something that runs elsewhere for a task instance: an attempt, or a trigger that waits for it.
+
+    Attributes:
+        state: the state its task instance has for as long as the run wants it to go on.
+        stopping: whether it has been told to stop.
+    """
+
+    try_number: int
+    state: TaskInstanceState
+    stopping: bool = False
+
+
+class AttemptInputs:
+    """Writes down what an attempt or a trigger is given."""
+
+    def __init__(self, execution: DagExecutionInput, dag_run: DagRun, xcoms: XComStore, session: Session) -> None:
+        self._execution = execution
+        self._dag_run = dag_run
+        self._xcoms = xcoms
+        self._session = session
+
+    def of_task(self, ti: TaskInstance, history: TaskHistory, in_flight: int) -> TaskExecutionInput:
+        """What the next attempt of a task instance is given.
+
+        Args:
+            ti: about to start.
+            history: of it.
+            in_flight: how many attempts of the run share the room that is left for XComs, this one included.
+        """
+        limits = self._execution.limits
+        left = max(0, limits.inline_xcom_run - self._xcoms.inline_bytes)
+        first_poke = self._first_poke(ti)
+        return TaskExecutionInput(
+            task_instance_id=ti.id,
+            dag_version_id=ti.dag_version_id,
+            run=self._execution.run,
+            run_start_date=self._dag_run.start_date,
+            bundle=self._execution.definition.bundle,
+            task_id=ti.task_id,
+            map_index=ti.map_index,
+            try_number=ti.try_number,
+            attempt=history.attempt,
+            max_tries=ti.max_tries,
+            should_retry=outcomes.should_retry(ti),
+            queue=ti.queue,
+            start_date=ti.start_date if ti.next_method else None,
+            task_reschedule_count=records.reschedule_count(ti, self._session) if first_poke else 0,
+            first_reschedule_date=first_poke.start_date if first_poke else None,
+            deferral_count=history.deferrals,
+            next_method=ti.next_method,
+            next_kwargs=history.next_kwargs if ti.next_method else None,
+            xcom_keys_to_clear=() if ti.next_method else self._xcoms.keys_of(ti.task_id, ti.map_index),
+            upstream_results=self._xcoms.small_results(
+                sorted(self._dag_run.get_dag().get_task(ti.task_id).upstream_task_ids), limits.input_xcom_value
+            ),
+            inline_xcom_budget=min(limits.inline_xcom_value, left // max(in_flight, 1)),
+            max_map_length=min(limits.max_map_length, limits.max_task_instances),
+        )
+
+    def of_trigger(self, ti: TaskInstance, deferral: Deferral) -> TriggerInput:
+        """What a trigger is given that waits for a deferred task instance."""
+        return TriggerInput(
+            task_instance_id=ti.id,
+            dag_version_id=ti.dag_version_id,
+            run=self._execution.run,
+            run_start_date=self._dag_run.start_date,
+            bundle=self._execution.definition.bundle,
+            task_id=ti.task_id,
+            map_index=ti.map_index,
+            try_number=ti.try_number,
+            deferral=deferral,
+            timeout_after=ti.trigger_timeout,
+        )
+
+    def _first_poke(self, ti: TaskInstance) -> TaskReschedule | None:
+        pokes = select(TaskReschedule).where(TaskReschedule.ti_id == ti.id).order_by(TaskReschedule.id)
+        return self._session.scalars(pokes.limit(1)).first()
+
+
+def key_of(ti: TaskInstance) -> TaskKey:
+    """A task instance's key within its run."""
+    return TaskKey(ti.task_id, ti.map_index)
