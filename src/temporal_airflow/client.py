@@ -58,7 +58,7 @@ QUICK_ANSWER = 2.0
 QUERY_PATIENCE = 10.0
 """Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
 
-WORKER_PATIENCE = 5.0
+WORKER_PATIENCE = 3.0
 """Seconds for a worker to appear on a task queue."""
 
 WORKER_LOOK = 0.25
@@ -143,7 +143,7 @@ class DagRunClient:
             raise
         return workflow_id
 
-    async def load(self, request: LoadDagInput, *, task_queue: str, timeout: timedelta) -> LoadedDag:
+    async def load(self, request: LoadDagInput, *, task_queue: str, within: timedelta) -> LoadedDag:
         """Ask a worker for its copy of a DAG.
 
         Raises:
@@ -156,14 +156,14 @@ class DagRunClient:
             request,
             id=identifiers.load_workflow_id(request.dag_id or "", uuid.uuid4().hex),
             task_queue=task_queue,
-            execution_timeout=timeout,
-            result_type=LoadedDag | LoadFailure,
+            execution_timeout=within,
+            result_type=LoadedDag | LoadFailure,  # type: ignore[arg-type]  # a union is a type hint, not a type
         )
         try:
             outcome: LoadedDag | LoadFailure = await handle.result()
         except Exception as error:
             raise ServerError(
-                f"No worker on task queue {task_queue!r} loaded DAG {request.dag_id!r} within {timeout.seconds} s. "
+                f"No worker on task queue {task_queue!r} loaded DAG {request.dag_id!r} within {within.seconds} s. "
                 "Start one with `temporal-airflow worker --dags-folder FOLDER`."
             ) from error
         return checked(outcome)
@@ -340,8 +340,8 @@ class DagRunClient:
             answer.cancel()
         task_queue = await self._task_queue_of(workflow_id)
         raise NoWorkerError(
-            f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one with "
-            "`temporal-airflow worker`, or go on with the run by `temporal-airflow run FILE --run-id ...`; "
+            f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one "
+            "with `temporal-airflow worker`, or go on with the run by `temporal-airflow run FILE --run-id ...`; "
             "`temporal-airflow list` works without."
         )
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client, ClientConnectConfig
-from temporalio.envconfig import ClientConfigProfile
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import dev_server
@@ -133,9 +134,10 @@ async def _await_server(config: ClientConnectConfig, problems: list[str]) -> Cli
     Raises:
         RuntimeError: if it answers, but not in our protocol: waiting doesn't help.
     """
+    target: dict[str, Any] = {**config, "data_converter": DATA_CONVERTER}
     while True:
         try:
-            return await Client.connect(**{**config, "data_converter": DATA_CONVERTER})
+            return await Client.connect(**target)
         except RuntimeError as error:
             if any(sign in str(error).lower() for sign in OTHER_PROTOCOL):
                 raise

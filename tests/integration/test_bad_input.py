@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,13 +18,14 @@ from command_line import CommandLine, Ended
 from temporal_airflow import identifiers
 from temporal_airflow.client import now
 from temporal_airflow.engine.support import REFUSALS, Refusal
-from temporal_airflow.exceptions import UnsupportedFeatureError
+from temporal_airflow.exceptions import InputError, UnsupportedFeatureError
 from temporal_airflow.in_place import load_dag
 from temporal_airflow.models import LoadDagInput
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
 
 BAD_INPUT, NO_SERVER = 2, 3
+DAGS_FOLDER = Path(__file__).parent.parent / "dags"
 COMMANDS = ("run", "worker", "trigger", "status", "list", "logs", "xcom", "cancel", "dev", "doctor")
 
 FILES = {
@@ -127,7 +130,7 @@ class Refusals:
     dags: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, file: str, *arguments: str | Path, **options: str) -> str:
+    def run(self, file: str, *arguments: str | Path, **options: Any) -> str:
         return self.call("run", self.dags / file, *arguments, **options)
 
     def call(self, *arguments: str | Path, exit_code: int = BAD_INPUT, before: str = "", **environment: str) -> str:
@@ -151,10 +154,8 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture
-async def refused(
-    commands: CommandLine, dags: Path, server: Client, ended_run: str, open_run: str, waiting_run: str
-) -> AsyncIterator[Refusals]:
-    """For commands that may look at the server, and must start nothing on it (the three runs are there before)."""
+async def refused(commands: CommandLine, dags: Path, server: Client) -> AsyncIterator[Refusals]:
+    """For commands that may look at the server, and must start nothing on it."""
     before = await run_ids(server)
     yield Refusals(commands, dags)
     assert await run_ids(server) == before
@@ -316,13 +317,25 @@ def test_a_bad_logical_date(refused_at_once: Refusals, date: str) -> None:
     [
         ("scheduled__2026-01-01T00:00:00+00:00", "is reserved for scheduled runs; choose another"),
         ("a/b", "must not contain '..' or '/'"),
+    ],
+)
+def test_a_reserved_run_id_or_a_path(refused: Refusals, run_id: str, problem: str) -> None:
+    assert problem in refused.run("good.py", "--run-id", run_id)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "problem"),
+    [
         ("two words", "Choose one of letters, digits and the characters _.~:+-"),
         ("", "must not be empty; leave it out to have one made"),
         ("x" * 249, "has 249 characters, the limit is 248"),
     ],
+    ids=["space", "empty", "long"],
 )
-def test_a_bad_run_id(refused: Refusals, run_id: str, problem: str) -> None:
-    assert problem in refused.run("good.py", "--run-id", run_id)
+async def test_any_other_bad_run_id(template: ProcessTemplate, run_id: str, problem: str) -> None:
+    path = DAGS_FOLDER / "command_line" / "flaky.py"
+    with pytest.raises(InputError, match=re.escape(problem)):
+        await load_dag(template, LoadDagInput(path=str(path), run_id=run_id, now=now()))
 
 
 def test_a_run_id_of_a_run_that_has_ended(ended_run: str, refused: Refusals) -> None:
@@ -335,6 +348,7 @@ def test_a_run_id_of_a_run_that_is_open(waiting_run: str, refused: Refusals) -> 
     assert "Run 'open' of DAG 'good' exists already: running. Choose another --run-id" in said
 
 
+@pytest.mark.usefixtures("open_run")
 def test_a_workflow_id_that_belongs_to_another_run(refused: Refusals) -> None:
     (refused.dags / "a.py").write_text("from airflow.sdk import DAG\nwith DAG('a'):\n    pass\n")
     said = refused.run("a.py", "--run-id", "b-c")
@@ -420,8 +434,8 @@ def test_a_bad_setting(refused_at_once: Refusals) -> None:
 
 def test_a_data_folder_that_can_not_be_made(refused: Refusals, dags: Path) -> None:
     folder = dags / "notes.txt" / "data"
-    said = refused.call("list", exit_code=NO_SERVER, AIRFLOW__TEMPORAL__DATA_FOLDER=str(folder))
-    assert f"Can't make data_folder {folder}: Not a directory. Set another" in said
+    said = refused.call("list", AIRFLOW__TEMPORAL__DATA_FOLDER=str(folder))
+    assert f"The data folder {folder} can't be made: Not a directory. Set [temporal] data_folder" in said
 
 
 def test_an_airflow_configuration_that_airflow_refuses(refused: Refusals) -> None:

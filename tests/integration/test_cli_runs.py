@@ -368,7 +368,7 @@ def test_a_worker_without_the_file_fails_the_task_with_that_reason(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     missing_dag = {"AIRFLOW__WORKERS__MISSING_DAG_RETRIES": "1", "AIRFLOW__WORKERS__MISSING_DAG_RETRY_DELAY": "1"}
-    with worker(commands, task_queue, folder=elsewhere, **missing_dag) as running:
+    with worker(commands, task_queue, folder=elsewhere, **missing_dag):
         ended = trigger(commands, task_queue, STEPS, *steps.arguments, "--wait")
     assert ended.exit_code == RUN_FAILED
     assert "first: up_for_reschedule" in ended.stderr

@@ -30,7 +30,7 @@ class Check:
 
 
 def doctor() -> None:
-    """Check versions, Airflow's internals, folders, task processes and the Temporal server; exit code 1 if any fails."""
+    """Check versions, Airflow's internals, folders, task processes and the Temporal server; exit code 1 if any fail."""
     execute(_doctor())
 
 

@@ -1,4 +1,4 @@
-"""Loads the DAG of ``run`` and ``trigger``: what a file or a configuration does to the process that loads it is bad input."""
+"""Loads the DAG of ``run`` and ``trigger``: what a file or configuration does to the loading process is bad input."""
 
 from __future__ import annotations
 

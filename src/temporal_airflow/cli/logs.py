@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +42,7 @@ async def _logs(run: str, task: str, map_index: int, try_number: int | None, *, 
         relative = task_logs.log_path(record.run, task, map_index, number)
         path = task_logs.log_folder() / relative
         if follow:
-            async for line in _follow(client, workflow_id, task, map_index, number, path):
-                stdout.print(line, markup=False, soft_wrap=True)
+            await _follow(path, lambda: _has_ended(client, workflow_id, task, map_index, number))
             return ExitCode.SUCCESS
     if not path.exists():
         raise InputError(f"There is no log at {path}: the task ran on another machine, or hasn't started.")
@@ -62,22 +61,27 @@ def _which_try(record: DagRunRecord, task: str, map_index: int, try_number: int 
     return try_number or ti.try_number
 
 
-async def _follow(
-    client: DagRunClient, workflow_id: str, task: str, map_index: int, try_number: int, path: Path
-) -> AsyncIterator[str]:
+async def _follow(path: Path, has_ended: Callable[[], Awaitable[bool]]) -> None:
+    """Print a log that grows, up to what is there when its try has ended."""
     position, ended = 0, False
     while not ended:
-        ended = await _has_ended(client, workflow_id, task, map_index, try_number)
-        if path.exists():
-            with path.open("rb") as log:
-                log.seek(position)
-                complete, newline, _ = log.read().rpartition(b"\n")
-            position += len(complete) + len(newline)
-            for line in complete.decode(errors="replace").splitlines():
-                for rendered in task_logs.render(line):
-                    yield rendered
+        ended = await has_ended()
+        position = _print_from(path, position)
         if not ended:
             await asyncio.sleep(FOLLOW_INTERVAL)
+
+
+def _print_from(path: Path, position: int) -> int:
+    """Print the complete lines after a position; gives the position after them."""
+    if not path.exists():
+        return position
+    with path.open("rb") as log:
+        log.seek(position)
+        complete, newline, _ = log.read().rpartition(b"\n")
+    for line in complete.decode(errors="replace").splitlines():
+        for rendered in task_logs.render(line):
+            stdout.print(rendered, markup=False, soft_wrap=True)
+    return position + len(complete) + len(newline)
 
 
 async def _has_ended(client: DagRunClient, workflow_id: str, task: str, map_index: int, try_number: int) -> bool:

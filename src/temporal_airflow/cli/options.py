@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,7 +13,7 @@ import typer
 from temporal_airflow.exceptions import InputError
 
 
-class Output(str, Enum):
+class Output(StrEnum):
     """How data is printed."""
 
     TABLE = "table"

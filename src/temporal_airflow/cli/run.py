@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -49,7 +50,7 @@ def run(  # noqa: PLR0917  # Typer reads the command's options from here
     execute(_run(file, dag_id, run_id, logical_date, conf, output, with_xcom=xcom, ephemeral=ephemeral))
 
 
-async def _run(
+async def _run(  # noqa: PLR0917  # one for one the command's options
     file: Path,
     dag_id: str | None,
     run_id: str | None,
@@ -78,6 +79,7 @@ async def _run(
         loaded = await loading.load_dag(place.template, request)
         for warning in loaded.definition.warnings:
             warn(warning)
+        logging.getLogger("temporalio.activity").setLevel(logging.ERROR)  # a lost attempt is shown by the view
         async with place.worker():
             workflow_id = await _start_or_join(place, loaded)
             url = place.connection.workflow_url(workflow_id)
@@ -128,8 +130,8 @@ async def _interrupts_cancel(place: InPlace, workflow_id: str, loaded: LoadedDag
         yield
     except asyncio.CancelledError as error:
         raise LeftAtOnceError(
-            f"Left at once. The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r} is being cancelled; its tasks here "
-            "are stopped, and it ends when a worker serves it again: "
+            f"Left at once. The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r} is being cancelled; its tasks "
+            "here are stopped, and it ends when a worker serves it again: "
             f"`temporal-airflow run FILE --run-id {loaded.run.run_id}`."
         ) from error
     finally:

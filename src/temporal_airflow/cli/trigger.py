@@ -85,4 +85,4 @@ async def _load_here(request: LoadDagInput) -> LoadedDag:
 
 async def _load_on_worker(client: DagRunClient, request: LoadDagInput, settings: Settings) -> LoadedDag:
     report(f"Loading DAG {request.dag_id} on a worker of task queue {settings.task_queue}.")
-    return await client.load(request, task_queue=settings.task_queue, timeout=LOAD_TIMEOUT)
+    return await client.load(request, task_queue=settings.task_queue, within=LOAD_TIMEOUT)

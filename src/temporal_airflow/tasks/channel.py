@@ -11,10 +11,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from types import FrameType
+from typing import Protocol
 
 from temporal_airflow.exceptions import TemporalAirflowError
 from temporal_airflow.tasks import messages
-from temporal_airflow.tasks.messages import Answer, Ask, Cancel, Heartbeat, Message, Question, Request
+from temporal_airflow.tasks.messages import Answer, Ask, Cancel, Heartbeat, HostTriggers, Message, Question, Request
 
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between two heartbeats to the worker."""
@@ -28,6 +29,17 @@ class WorkerGoneError(Exception):
 
 class QuestionFailedError(TemporalAirflowError):
     """The worker couldn't answer a question of the task."""
+
+
+class Asker(Protocol):
+    """A way to ask the worker."""
+
+    def ask(self, question: Question) -> Answer:
+        """Ask and wait for the answer.
+
+        Raises:
+            QuestionFailedError: if the worker couldn't answer.
+        """
 
 
 class Channel:
@@ -64,7 +76,7 @@ class Channel:
         finally:
             self._sending = False
 
-    def next_request(self) -> Request:
+    def next_request(self) -> Request | HostTriggers:
         """Wait for work; a cancellation that came too late for the previous request is dropped."""
         while True:
             match self._receive():
@@ -127,7 +139,7 @@ class Channel:
             with contextlib.suppress(WorkerGoneError):  # the next message notices, at a place that can bear it
                 self.send(Heartbeat())
 
-    def _receive(self) -> Request | Cancel | Answer:
+    def _receive(self) -> Request | HostTriggers | Cancel | Answer:
         while not self._line_waiting():
             self._read()
         end = self._received.index(b"\n", self._scanned)

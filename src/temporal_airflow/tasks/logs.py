@@ -48,6 +48,16 @@ def log_path(run: DagRunIdentity, task_id: str, map_index: int, try_number: int)
     return _inside_log_folder(_render_jinja(template, name, run) if "{{" in template else _format(template, name, run))
 
 
+def trigger_log_path(task_log: Path, host: int) -> Path:
+    """Where triggers of a try log, relative to :func:`log_folder`; Airflow's reader finds it by the try's log path.
+
+    Args:
+        task_log: log of the try.
+        host: id of the process that the triggers run in.
+    """
+    return task_log.with_name(f"{task_log.name}.trigger.{host}.log")
+
+
 def callback_log_path(run: DagRunIdentity) -> Path:
     """Where the log of a run's callbacks is, beside those of its tasks."""
     return _inside_log_folder(f"dag_id={run.dag_id}/run_id={run.run_id}/callbacks.log")

@@ -61,6 +61,12 @@ class LoadDag(Message):
     input: LoadDagInput
 
 
+class HostTriggers(Message):
+    """Become a trigger host, for good: from then on :mod:`~temporal_airflow.tasks.trigger_messages` are spoken."""
+
+    kind: Literal["host_triggers"] = "host_triggers"
+
+
 class Cancel(Message):
     """Stop what is running: ``on_kill``, then SIGKILL. The reply still comes."""
 
@@ -164,10 +170,10 @@ class Failed(Reply):
 
 Request = RunTask | RunCallbacks | LoadDag
 AnyReply = TaskDone | CallbacksDone | Loaded | Failed
-ToSlot = Annotated[Request | Cancel | Answer, Field(discriminator="kind")]
+ToSlot = Annotated[Request | HostTriggers | Cancel | Answer, Field(discriminator="kind")]
 FromSlot = Annotated[AnyReply | Heartbeat | Ask, Field(discriminator="kind")]
 
-to_slot: TypeAdapter[Request | Cancel | Answer] = TypeAdapter(ToSlot)
+to_slot: TypeAdapter[Request | HostTriggers | Cancel | Answer] = TypeAdapter(ToSlot)
 from_slot: TypeAdapter[AnyReply | Heartbeat | Ask] = TypeAdapter(FromSlot)
 
 

@@ -15,20 +15,40 @@ from typing import assert_never
 
 from temporal_airflow.tasks import process_tree
 from temporal_airflow.tasks.channel import Channel, WorkerGoneError
-from temporal_airflow.tasks.messages import AnyReply, Failed, LoadDag, Loaded, Request, RunCallbacks, RunTask
+from temporal_airflow.tasks.messages import (
+    AnyReply,
+    Failed,
+    HostTriggers,
+    LoadDag,
+    Loaded,
+    Request,
+    RunCallbacks,
+    RunTask,
+)
 
 
 def serve(connection: socket.socket) -> None:
-    """Serve requests until the worker closes the connection."""
+    """Serve requests until the worker closes the connection; one of them makes this a trigger host instead."""
     process_tree.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # only the worker decides
     channel = Channel(connection)
     try:
         while True:
-            channel.send(_serve_one(channel.next_request(), channel))
+            request = channel.next_request()
+            if isinstance(request, HostTriggers):
+                _host_triggers(connection)
+                return
+            channel.send(_serve_one(request, channel))
     except WorkerGoneError:
         process_tree.kill_descendants(os.getpid())
+
+
+def _host_triggers(connection: socket.socket) -> None:
+    from temporal_airflow.tasks import trigger_host
+
+    _warm_up()
+    trigger_host.serve(connection)
 
 
 def _serve_one(request: Request, channel: Channel) -> AnyReply:

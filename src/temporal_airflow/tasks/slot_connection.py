@@ -88,14 +88,21 @@ class Slot:
         Raises:
             ProcessLostError: if the slot is gone.
         """
-        try:
-            line = await self._reader.readuntil(b"\n")
-        except (asyncio.IncompleteReadError, ConnectionResetError) as error:
-            raise self._lost() from error
-        message = messages.from_slot.validate_json(line)
+        message = messages.from_slot.validate_json(await self.receive_line())
         if isinstance(message, messages.Reply):
             self.reusable = message.reusable
         return message
+
+    async def receive_line(self) -> bytes:
+        """Wait for the next message, unread.
+
+        Raises:
+            ProcessLostError: if the slot is gone.
+        """
+        try:
+            return await self._reader.readuntil(b"\n")
+        except (asyncio.IncompleteReadError, ConnectionResetError) as error:
+            raise self._lost() from error
 
     def has_children(self) -> bool:
         """Whether something that a task left behind is still running below the slot."""

@@ -150,6 +150,7 @@ def _result(
         retry_delay_seconds=record.retry_delay_seconds,
         retry_reason=record.retry_reason,
         reschedule_date=record.reschedule_date,
+        deferral=record.deferral,
         xcoms=api.xcoms.written(),
         mapped_length=api.xcoms.mapped_length,
         skipped_tasks=tuple(record.skipped_tasks),

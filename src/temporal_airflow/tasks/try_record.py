@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.models import AssetEvents
+from temporal_airflow.models import AssetEvents, Deferral
 
 MAX_ERROR_LENGTH = 500
 """Characters of the error line that people see."""
@@ -40,6 +40,7 @@ class TryRecord:
     retry_delay_seconds: float | None = None
     retry_reason: str | None = None
     reschedule_date: datetime | None = None
+    deferral: Deferral | None = None
     skipped_tasks: list[tuple[str, int | None]] = field(default_factory=list)
     asset_events: AssetEvents = field(default_factory=AssetEvents)
 

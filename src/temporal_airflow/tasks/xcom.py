@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from temporal_airflow.models import XComPage, XComRecord, XComRequest, XComValue
 from temporal_airflow.tasks import xcom_storage
-from temporal_airflow.tasks.channel import Channel
+from temporal_airflow.tasks.channel import Asker
 from temporal_airflow.tasks.messages import AskXCom
 
 INLINE_VALUE_LIMIT = 64 * 1024
@@ -40,19 +40,19 @@ class XComs:
     """The XComs of this run and, read-only, of others."""
 
     def __init__(
-        self, channel: Channel, own_run: RunKey, upstream: tuple[XComRecord, ...], budget: int, large_path: str
+        self, asker: Asker, own_run: RunKey, upstream: tuple[XComRecord, ...], budget: int, large_path: str
     ) -> None:
         """Start with nothing written.
 
         Args:
-            channel: to ask the worker.
+            asker: to ask the worker.
             own_run: the run that may be written to.
             upstream: values that came with the task's input.
             budget: bytes that this try may send inline in all.
             large_path: object storage path for the rest.
         """
         self.own_run = own_run
-        self._channel = channel
+        self._asker = asker
         self._budget = budget
         self._large_path = large_path
         self._written: dict[Place, XComValue | None] = {}
@@ -149,7 +149,7 @@ class XComs:
         offset: int | None = 0
         while offset is not None:
             question = AskXCom(dag_id=run.dag_id, run_id=run.run_id, request=request, offset=offset)
-            page = self._channel.ask(question).page or XComPage()
+            page = self._asker.ask(question).page or XComPage()
             records += page.records
             offset = page.next_offset
         return records

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from subprocess import DEVNULL
 
 from airflow.sdk import DAG, BaseOperator, task
 
@@ -24,7 +25,8 @@ class Held(BaseOperator):
 
     def execute(self, context):
         self.conf = context["dag_run"].conf
-        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        nowhere = {"stdin": DEVNULL, "stdout": DEVNULL, "stderr": DEVNULL}
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True, **nowhere)
         print("held at the gate", flush=True)
         note(self.conf, f"held {os.getpid()} {child.pid}")
         while not is_open(self.conf) and not self.killed:

@@ -12,8 +12,9 @@ from typing import Any
 from airflow.sdk.api.datamodels._generated import TIRunContext
 from airflow.utils.state import DagRunState
 
-from temporal_airflow.models import BundleReference, CallbackInput, DagRunRecord, TaskExecutionInput
-from temporal_airflow.tasks.channel import Channel
+from temporal_airflow.models import BundleReference, CallbackInput, DagRunRecord, TaskExecutionInput, TriggerInput
+from temporal_airflow.tasks import sealing
+from temporal_airflow.tasks.channel import Asker, Channel
 from temporal_airflow.tasks.execution_api.configuration import Connections, Variables
 from temporal_airflow.tasks.execution_api.dag_runs import DagRuns, Dags
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries, as_dag_run
@@ -41,7 +42,7 @@ class TaskInstances:
 class ExecutionApi:
     """The client, one for each attempt; the attributes are the namespaces."""
 
-    task_instances: TaskInstances
+    task_instances: TaskInstances | TaskQuestions
     xcoms: XComCalls
     connections: Connections
     variables: Variables
@@ -74,6 +75,14 @@ def for_callbacks(callbacks: CallbackInput, large_xcom_path: str, channel: Chann
     return _assemble(instances, XComCalls(xcoms, 0), queries, callbacks.run.dag_id, callbacks.bundle)
 
 
+def for_trigger(wait: TriggerInput, large_xcom_path: str, asker: Asker) -> ExecutionApi:
+    """The API as a trigger sees it: it can't end a task, and what it writes travels with the end of the wait."""
+    xcoms = XComs(asker, RunKey(wait.run.dag_id, wait.run.run_id), (), INLINE_VALUE_LIMIT, large_xcom_path)
+    queries = RunQueries(asker)
+    instances = TaskQuestions(queries, wait.run)
+    return _assemble(instances, XComCalls(xcoms, 0), queries, wait.run.dag_id, wait.bundle)
+
+
 def run_context(task: TaskExecutionInput) -> TIRunContext:
     """What Airflow's server tells a task when it starts."""
     run = DagRunRecord(run=task.run, state=DagRunState.RUNNING, start_date=task.run_start_date)
@@ -84,7 +93,7 @@ def run_context(task: TaskExecutionInput) -> TIRunContext:
         variables=[],
         connections=[],
         next_method=task.next_method,
-        next_kwargs=task.next_kwargs,
+        next_kwargs=sealing.unseal(task.next_kwargs) if task.next_kwargs else None,
         xcom_keys_to_clear=list(task.xcom_keys_to_clear),
         should_retry=task.should_retry,
         start_date=task.start_date if task.next_method else None,
@@ -92,7 +101,11 @@ def run_context(task: TaskExecutionInput) -> TIRunContext:
 
 
 def _assemble(
-    instances: TaskInstances, xcoms: XComCalls, queries: RunQueries, dag_id: str, bundle: BundleReference
+    instances: TaskInstances | TaskQuestions,
+    xcoms: XComCalls,
+    queries: RunQueries,
+    dag_id: str,
+    bundle: BundleReference,
 ) -> ExecutionApi:
     return ExecutionApi(
         task_instances=instances,

@@ -13,7 +13,7 @@ from airflow.sdk.api.datamodels._generated import DagRun
 
 from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import DagRunRecord, TaskInstanceRecord
-from temporal_airflow.tasks.channel import Channel
+from temporal_airflow.tasks.channel import Asker
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
 from temporal_airflow.tasks.messages import AskPreviousRun, AskRun
 
@@ -47,15 +47,15 @@ class TaskFilter:
 class RunQueries:
     """Finds run records."""
 
-    channel: Channel
+    asker: Asker
 
     def run(self, dag_id: str, run_id: str) -> DagRunRecord | None:
         """The run with this id."""
-        return self.channel.ask(AskRun(dag_id=dag_id, run_id=run_id)).run
+        return self.asker.ask(AskRun(dag_id=dag_id, run_id=run_id)).run
 
     def previous(self, dag_id: str, before: datetime, state: str | None = None) -> DagRunRecord | None:
         """The latest run before a logical date."""
-        return self.channel.ask(AskPreviousRun(dag_id=dag_id, logical_date=before, state=state)).run
+        return self.asker.ask(AskPreviousRun(dag_id=dag_id, logical_date=before, state=state)).run
 
     def earlier(self, dag_id: str, before: datetime | None) -> Iterator[DagRunRecord]:
         """Runs before a logical date, latest first; all runs by default."""

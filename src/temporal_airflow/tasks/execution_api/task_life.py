@@ -14,7 +14,8 @@ from airflow.sdk.api.datamodels._generated import TIRunContext
 from airflow.sdk.execution_time.comms import AwaitInputTask, DeferTask, OKResponse, RescheduleTask, SkipDownstreamTasks
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.models import AssetEvents
+from temporal_airflow.models import AssetEvents, Deferral, SealedKwargs
+from temporal_airflow.tasks import sealing
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.execution_api.errors import server_error
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
@@ -82,8 +83,17 @@ class TaskLife:
         self._record.end(TaskInstanceState.UP_FOR_RESCHEDULE, msg.end_date, reschedule_date=msg.reschedule_date)
 
     def defer(self, id: UUID, msg: DeferTask) -> None:  # noqa: A002, ARG002
-        """The task wants a trigger to wait for it: a failure that no retry can help."""
-        self._record.fail(unsupported("deferral"))
+        """The task wants a trigger to wait for it."""
+        deferral = Deferral(
+            classpath=msg.classpath,
+            trigger_kwargs=_sealed(msg.trigger_kwargs or {}),
+            next_method=msg.next_method,
+            next_kwargs=sealing.seal(msg.next_kwargs or {}),
+            timeout=msg.trigger_timeout.total_seconds() if msg.trigger_timeout is not None else None,
+            queue=msg.queue,
+        )
+        map_index = msg.rendered_map_index or self._record.rendered_map_index
+        self._record.end(TaskInstanceState.DEFERRED, deferral=deferral, rendered_map_index=map_index)
 
     def await_input(self, id: UUID, msg: AwaitInputTask) -> None:  # noqa: A002, ARG002
         """The task wants a human's answer: a failure that no retry can help."""
@@ -102,3 +112,7 @@ class TaskLife:
         """How people see the map index."""
         self._record.rendered_map_index = rendered_map_index
         return OKResponse(ok=True)
+
+
+def _sealed(trigger_kwargs: dict[str, Any] | str) -> SealedKwargs:
+    return trigger_kwargs if isinstance(trigger_kwargs, str) else sealing.seal(trigger_kwargs)  # a text is sealed

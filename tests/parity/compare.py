@@ -1,0 +1,146 @@
+"""Compares every DAG of the corpus: ``uv run python -m tests.parity.compare [--side-by-side] [DAG_ID...]``.
+
+Prints what differs, what is left out and why, and ``N of M identical, K excluded``; exit code 1 unless N + K = M.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import corpus, record
+from .comparison import Difference, differences
+from .corpus import CorpusDag
+
+AT_ONCE = 4
+RUN_PATIENCE = 240.0
+"""Seconds."""
+
+NOT_RECORDED = "needs more than stock Airflow has here: its run did not end"
+
+
+@dataclass
+class Report:
+    """What came of a comparison."""
+
+    identical: list[str] = field(default_factory=list)
+    excluded: dict[str, str] = field(default_factory=dict)
+    different: dict[str, list[Difference]] = field(default_factory=dict)
+
+    def text(self) -> str:
+        total = len(self.identical) + len(self.excluded) + len(self.different)
+        lines = ["Differences:", *(f"  {each}" for found in self.different.values() for each in found)]
+        lines += ["Excluded:", *(f"  {dag_id}: {reason}" for dag_id, reason in sorted(self.excluded.items()))]
+        counts = f"{len(self.identical)} of {total} identical, {len(self.excluded)} excluded"
+        return "\n".join([*lines, f"{counts}, {len(self.different)} different"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    parser.add_argument("dag_ids", nargs="*", metavar="DAG_ID", help="default: the whole corpus")
+    parser.add_argument("--side-by-side", action="store_true", help="run stock Airflow first, ignore the records")
+    parser.add_argument("--json", type=Path, help="write the differences there, too")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+    records = _record_afresh(options.dag_ids) if options.side_by_side else _read_records(options.dag_ids)
+    with tempfile.TemporaryDirectory(prefix="parity-ours-", ignore_cleanup_errors=True) as folder:
+        _use_own_home(Path(folder))
+        report = asyncio.run(_compare(records, Path(folder), side_by_side=options.side_by_side))
+    print(report.text())
+    print(f"{time.monotonic() - started:.0f} s")
+    if options.json:
+        found = [vars(each) for differing in report.different.values() for each in differing]
+        options.json.write_text(json.dumps(found, indent=1))
+    sys.exit(1 if report.different else 0)
+
+
+Records = dict[CorpusDag, dict[str, Any] | None]
+
+
+def _read_records(dag_ids: Sequence[str]) -> Records:
+    index = corpus.read_index()
+    return {index[dag_id]: index[dag_id].record() for dag_id in dag_ids or index}
+
+
+def _record_afresh(dag_ids: Sequence[str]) -> Records:
+    with record.recording() as airflow:
+        dags = record.find_dags(airflow, dag_ids)
+        outcomes = record.run(airflow, dags)
+        everything = dags if dag_ids else corpus.of_corpus(airflow.known_dags())
+        return {dag: outcomes.get(dag.dag_id) for dag in everything}
+
+
+def _use_own_home(folder: Path) -> None:
+    """Before anything imports Airflow: nothing of this machine's Airflow is read or changed."""
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "TEMPORAL_"))]:
+        del os.environ[name]
+    os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["_AIRFLOW__AS_LIBRARY"] = "1"
+
+
+async def _compare(records: Records, home: Path, *, side_by_side: bool) -> Report:
+    from temporal_airflow.connection import connect
+    from temporal_airflow.settings import Settings
+
+    from .ours import open_ours
+    from .outcome import normaliser
+
+    report, at_once = Report(), asyncio.Semaphore(AT_ONCE)
+    async with (
+        connect(Settings(data_folder=home / "data"), ephemeral=True, report=lambda _: None) as connection,
+        open_ours(connection.client, home, home / "scratch") as ours,
+    ):
+        normalise = normaliser(home, home / "scratch")
+
+        async def one(dag: CorpusDag, expected: dict[str, Any] | None) -> None:
+            reason = corpus.EXCLUDED.get(dag.dag_id) or (not side_by_side and corpus.CLOCK_DEPENDENT.get(dag.dag_id))
+            if reason:
+                report.excluded[dag.dag_id] = reason
+                return
+            async with at_once:
+                await _compare_one(ours, dag, expected, normalise, report)
+
+        await asyncio.gather(*(one(dag, expected) for dag, expected in records.items()))
+    return report
+
+
+async def _compare_one(ours: Any, dag: CorpusDag, expected: Any, normalise: Any, report: Report) -> None:
+    from temporal_airflow.exceptions import TemporalAirflowError, UnsupportedFeatureError
+
+    from .outcome import normalised
+
+    try:
+        loaded = await ours.load(dag.dag_id, dag.path)
+    except UnsupportedFeatureError as error:
+        report.excluded[dag.dag_id] = f"refused: {error}"
+        return
+    except TemporalAirflowError as error:
+        report.different[dag.dag_id] = [Difference(dag.dag_id, None, "loading", "loads", str(error))]
+        return
+    if expected is None:
+        report.excluded[dag.dag_id] = NOT_RECORDED
+        return
+    try:
+        outcome = await asyncio.wait_for(ours.run(loaded), RUN_PATIENCE)
+    except Exception as error:  # noqa: BLE001  # whatever went wrong with one DAG, the others are still compared
+        report.different[dag.dag_id] = [Difference(dag.dag_id, None, "run", expected["state"], repr(error))]
+        return
+    found = differences(expected, normalised(outcome, normalise))
+    if found:
+        report.different[dag.dag_id] = found
+    else:
+        report.identical.append(dag.dag_id)
+
+
+if __name__ == "__main__":
+    main()

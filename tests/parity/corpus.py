@@ -1,0 +1,94 @@
+"""Which DAGs are compared, and why the others are not.
+
+The corpus is every DAG that Airflow itself finds in its example folders, in those of the installed providers, and in
+``tests/parity/dags``. What is left out stands in :data:`EXCLUDED`, or is refused by us: that is found out, not written
+down.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .environment import OWN_DAGS, RECORDS
+
+INDEX = RECORDS / "_corpus.json"
+"""Every DAG of the corpus with its file, as Airflow found them when they were recorded."""
+
+OWN = "own"
+EXAMPLE_PACKAGES = (
+    "airflow.example_dags",
+    "airflow.providers.standard.example_dags",
+    "airflow.providers.common.sql.example_dags",
+)
+
+EXCLUDED: dict[str, str] = {
+    "example_analytics": "needs S3, GCS, Azure Blob Storage and an Iceberg catalog",
+    "example_hitl_operator": "needs a person who answers",
+    "tutorial_objectstorage": "needs S3 and the HTTP API of the Finnish Meteorological Institute",
+}
+"""DAGs that stock Airflow can't run here, by what they need."""
+
+CLOCK_DEPENDENT: dict[str, str] = {
+    "example_weekday_branch_operator": "branches on the day of the week on which it runs",
+}
+"""DAGs that a record can't foretell; ``compare --side-by-side`` compares them."""
+
+
+@dataclass(frozen=True, order=True)
+class CorpusDag:
+    """A DAG of the corpus and the file it is in."""
+
+    dag_id: str
+    path: Path
+
+    @property
+    def record_path(self) -> Path:
+        return RECORDS / f"{self.dag_id}.json"
+
+    def record(self) -> dict[str, Any] | None:
+        """What Airflow made of it; None if it wasn't recorded."""
+        return json.loads(self.record_path.read_text()) if self.record_path.exists() else None
+
+
+def of_corpus(known: Mapping[str, Path]) -> list[CorpusDag]:
+    """The DAGs of the corpus among all that an Airflow knows."""
+    folders = [folder for _, folder in _folders()]
+    return sorted(
+        CorpusDag(dag_id, path)
+        for dag_id, path in known.items()
+        if any(path.is_relative_to(folder) for folder in folders)
+    )
+
+
+def read_index() -> dict[str, CorpusDag]:
+    """The corpus as it was recorded, by DAG id."""
+    folders = dict(_folders())
+    index = {}
+    for dag_id, file in json.loads(INDEX.read_text()).items():
+        package, _, relative = file.partition(":")
+        if package in folders:
+            index[dag_id] = CorpusDag(dag_id, folders[package] / relative)
+    return index
+
+
+def write_index(dags: list[CorpusDag]) -> None:
+    index = {dag.dag_id: _portable(dag.path) for dag in dags}
+    INDEX.write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _portable(path: Path) -> str:
+    return next(f"{name}:{path.relative_to(folder)}" for name, folder in _folders() if path.is_relative_to(folder))
+
+
+def _folders() -> Iterator[tuple[str, Path]]:
+    """Our own folder, and Airflow's folders of examples as far as installed."""
+    yield OWN, OWN_DAGS
+    for package in EXAMPLE_PACKAGES:
+        spec = find_spec(package)
+        if spec and spec.submodule_search_locations:
+            yield package, Path(next(iter(spec.submodule_search_locations)))

@@ -1,0 +1,96 @@
+# mypy: ignore-errors
+"""Callbacks: who is called, when, with what context."""
+
+from __future__ import annotations
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import BaseNotifier, task
+from airflow.sdk.exceptions import AirflowSkipException
+from leave_notes import a_dag, dag_called, note, task_called
+
+
+class Notifier(BaseNotifier):
+    template_fields = ("text",)
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def notify(self, context):
+        note(context, "callbacks", f"notifier {self.text}")
+
+
+def broken(context):
+    note(context, "callbacks", "broken")
+    raise ValueError("a callback that fails changes nothing")
+
+
+def leaves_keys(context):
+    note(context, "context", f"{context['ti'].task_id}: {' '.join(sorted(context))}")
+
+
+EVERY = {
+    "on_execute_callback": [task_called("execute"), leaves_keys],
+    "on_success_callback": [task_called("success"), broken, task_called("success 2"), leaves_keys],
+    "on_failure_callback": [broken, task_called("failure"), Notifier("{{ ti.task_id }} failed"), leaves_keys],
+    "on_retry_callback": [task_called("retry"), Notifier("{{ ti.task_id }} {{ ti.try_number }}"), leaves_keys],
+    "on_skipped_callback": [task_called("skipped"), leaves_keys],
+}
+
+
+@a_dag(
+    default_args=EVERY,
+    on_failure_callback=[dag_called("dag failure"), broken, dag_called("dag failure 2")],
+    on_success_callback=dag_called("dag success"),
+)
+def calls_back():
+    @task
+    def good():
+        return 1
+
+    @task(retries=1, retry_delay=0.2)
+    def bad():
+        raise KeyError("bad")
+
+    @task
+    def skipped():
+        raise AirflowSkipException("skipped")
+
+    @task
+    def mapped(n):
+        if n == 2:
+            raise ValueError(n)
+
+    good() >> bad() >> EmptyOperator(task_id="upstream_failed")
+    skipped() >> EmptyOperator(task_id="follows")
+    mapped.expand(n=[1, 2])
+    EmptyOperator(task_id="empty_with_callbacks")
+
+
+@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=[dag_called("1"), dag_called("2")])
+def calls_back_on_success():
+    @task
+    def last():
+        return 1
+
+    EmptyOperator(task_id="first") >> last()
+
+
+@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success"))
+def calls_back_on_empty_success():
+    EmptyOperator(task_id="only")
+
+
+@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success"))
+def calls_back_on_skipped_run():
+    @task
+    def skipped():
+        raise AirflowSkipException
+
+    skipped() >> EmptyOperator(task_id="follows")
+
+
+calls_back()
+calls_back_on_success()
+calls_back_on_empty_success()
+calls_back_on_skipped_run()

@@ -1,0 +1,57 @@
+# mypy: ignore-errors
+# ruff: noqa: DTZ001
+"""What own DAGs share. Lines go to files in the folder that the run's conf names; they are compared as sets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from airflow.sdk import dag
+
+MOMENT = {"retry_delay": 0.5}
+
+
+def a_dag(**arguments):
+    arguments.setdefault("schedule", None)
+    return dag(start_date=datetime(2024, 1, 1), catchup=False, **arguments)
+
+
+def scratch(context) -> Path:
+    return Path(context["dag_run"].conf["scratch"])
+
+
+def note(context, name: str, line: str) -> None:
+    with (scratch(context) / name).open("a") as notes:
+        notes.write(f"{line}\n")
+
+
+def task_called(name: str):
+    """A callback of a task: leaves where it was called and with what."""
+
+    def callback(context):
+        ti = context["ti"]
+        exception = context.get("exception")
+        note(
+            context,
+            "callbacks",
+            f"{name} {ti.task_id}[{ti.map_index}] try {ti.try_number} of {ti.max_tries + 1} state {ti.state} "
+            f"exception {type(exception).__name__}: {exception} reason {context.get('reason')}",
+        )
+
+    return callback
+
+
+def dag_called(name: str):
+    """A callback of a DAG."""
+
+    def callback(context):
+        ti = context.get("ti")
+        note(
+            context,
+            "callbacks",
+            f"{name} {context['dag_run'].dag_id} state {context['dag_run'].state} reason {context['reason']} "
+            f"last {ti.task_id if ti else None}",
+        )
+
+    return callback

@@ -1,0 +1,74 @@
+"""Our runs against the records of stock Airflow: a part of the corpus that takes little time and covers every topic.
+
+``python -m tests.parity.compare`` compares all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from temporal_airflow.connection import Connection
+
+from .comparison import differences
+from .corpus import read_index
+from .ours import Ours, open_ours
+from .outcome import Outcome, normalised, normaliser
+
+REPRESENTATIVE = (
+    "branches_before_mapped",
+    "branches_by_operators",
+    "calls_back",
+    "emits_asset_events",
+    "example_dynamic_task_mapping",
+    "example_setup_teardown_taskflow",
+    "example_short_circuit_operator",
+    "maps_groups_with_failures",
+    "maps_over_xcoms",
+    "maps_with_partial_failures",
+    "passes_xcoms",
+    "renders",
+    "retries",
+    "sensors_return_values",
+    "teardown_in_mapped_group",
+    "trigger_rules",
+)
+
+Runs = dict[str, asyncio.Task[dict[str, Any]]]
+
+
+@pytest_asyncio.fixture(scope="session")
+async def runs(
+    connection: Connection, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[Runs]:
+    """The runs of all tests that were selected, side by side: waiting for retries and sensors costs nothing."""
+    home = tmp_path_factory.mktemp("parity")
+    selected = [item.callspec.params["dag_id"] for item in _users_of_runs(request.session)]
+    async with open_ours(connection.client, home, home / "scratch") as ours:
+        started = {dag_id: asyncio.create_task(_run(ours, dag_id, home)) for dag_id in selected}
+        yield started
+        for run in started.values():
+            run.cancel()
+
+
+def _users_of_runs(session: pytest.Session) -> list[Any]:
+    """The tests of this module that will be run; their parameters are no part of pytest's types."""
+    return [item for item in session.items if "runs" in getattr(item, "fixturenames", ())]
+
+
+async def _run(ours: Ours, dag_id: str, home: Path) -> dict[str, Any]:
+    dag = read_index()[dag_id]
+    outcome: Outcome = await ours.run(await ours.load(dag.dag_id, dag.path))
+    return normalised(outcome, normaliser(home, home / "scratch"))
+
+
+@pytest.mark.parametrize("dag_id", REPRESENTATIVE)
+async def test_a_run_is_what_airflow_makes_of_it(dag_id: str, runs: Runs) -> None:
+    recorded = read_index()[dag_id].record()
+    assert recorded is not None, f"no record: uv run python -m tests.parity.record {dag_id}"
+    assert differences(recorded, await runs[dag_id]) == []
