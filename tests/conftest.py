@@ -36,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ["AIRFLOW__TEMPORAL__MAX_CACHED_WORKFLOWS"] = str(config.getoption("--max-cached-workflows"))
+
+
 @pytest.fixture(scope="session")
 def examples() -> Path:
     return Path(__file__).parent.parent / "examples"
@@ -61,10 +65,7 @@ async def template() -> AsyncIterator[ProcessTemplate]:
 
 
 @pytest_asyncio.fixture
-async def bench(
-    connection: Connection, template: ProcessTemplate, tmp_path: Path, pytestconfig: pytest.Config
-) -> AsyncIterator[RunBench]:
-    cached = pytestconfig.getoption("--max-cached-workflows")
-    bench = RunBench(connection.client, template, load_settings(), cached, tmp_path)
+async def bench(connection: Connection, template: ProcessTemplate, tmp_path: Path) -> AsyncIterator[RunBench]:
+    bench = RunBench(connection.client, template, load_settings(), tmp_path)
     yield bench
     assert await bench.failed_workflow_tasks() == []

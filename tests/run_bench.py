@@ -13,12 +13,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
 
 from temporal_airflow.client import DagRunClient, now
-from temporal_airflow.in_place import load_dag
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.models import DagExecutionResult, LoadDagInput, LoadedDag, TaskInstanceRecord
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 from temporal_airflow.tasks.xcom_values import read_value
-from temporal_airflow.worker import RunningWorker, WorkerOptions, run_worker
+from temporal_airflow.worker import RunningWorker, run_worker
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 
@@ -58,7 +58,6 @@ class RunBench:
     temporal: Client
     template: ProcessTemplate
     settings: Settings
-    max_cached_workflows: int
     scratch: Path
     task_queue: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex}")
     started: list[str] = field(default_factory=list)
@@ -68,15 +67,9 @@ class RunBench:
         return DagRunClient(self.temporal)
 
     @asynccontextmanager
-    async def worker(self, concurrency: int = 4, **options: Any) -> AsyncIterator[RunningWorker]:
-        worker_options = WorkerOptions(
-            self.task_queue,
-            concurrency=concurrency,
-            drain_timeout=0,
-            max_cached_workflows=self.max_cached_workflows,
-            **options,
-        )
-        async with run_worker(self.temporal, self.template, worker_options, self.settings) as running:
+    async def worker(self, concurrency: int = 4) -> AsyncIterator[RunningWorker]:
+        settings = self.settings.model_copy(update={"concurrency": concurrency, "drain_timeout": 0})
+        async with run_worker(self.temporal, self.template, settings, self.task_queue) as running:
             yield running
 
     async def load(self, file: str, dag_id: str | None = None, **request: Any) -> LoadedDag:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.utils.state import DagRunState, TaskInstanceState
 
     from temporal_airflow.in_place import InPlace
-    from temporal_airflow.models import DagExecutionResult, LoadDagInput, TaskInstanceRecord
+    from temporal_airflow.models import DagExecutionResult, LoadedDag, TaskInstanceRecord
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ async def run_dag_async(
     _refuse_in_task_process()
     use_as_library()
     from temporal_airflow.client import now
-    from temporal_airflow.in_place import dags_folder_of, open_in_place
+    from temporal_airflow.dag_loader import load_dag
+    from temporal_airflow.in_place import dags_folder_of, open_in_place, task_processes
     from temporal_airflow.models import LoadDagInput
     from temporal_airflow.settings import load_settings
 
@@ -133,16 +134,16 @@ async def run_dag_async(
     request = LoadDagInput(
         path=str(path), dag_id=dag_id, run_id=run_id, logical_date=logical_date, conf=conf or {}, now=now()
     )
-    async with open_in_place(dags_folder_of(path), load_settings(), ephemeral=ephemeral, report=log.info) as place:
-        result = await run_to_end(place, request)
-        return replace(result, execution=_with_all_values(result.execution)) if ephemeral else result
+    folder = dags_folder_of(path)
+    async with task_processes(folder) as template:
+        loaded = await load_dag(template, request)
+        async with open_in_place(template, folder, load_settings(), ephemeral=ephemeral, report=log.info) as place:
+            result = await run_to_end(place, loaded)
+            return replace(result, execution=_with_all_values(result.execution)) if ephemeral else result
 
 
-async def run_to_end(place: InPlace, request: LoadDagInput) -> DagRunResult:
-    """Load, start and await one run on what is already in place."""
-    from temporal_airflow.in_place import load_dag
-
-    loaded = await load_dag(place.template, request)
+async def run_to_end(place: InPlace, loaded: LoadedDag) -> DagRunResult:
+    """Start and await one run on what is already in place."""
     async with place.worker():
         workflow_id = await place.start(loaded)
         execution = await place.client.result(workflow_id)

@@ -9,17 +9,13 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from airflow.utils.state import DagRunState, TaskInstanceState
-from temporalio.api.enums.v1 import PendingActivityState, TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import (
     Client,
-    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowHandle,
@@ -28,11 +24,12 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import exceptions, identifiers
+from temporal_airflow import exceptions, identifiers, run_listing, worker_presence
 from temporal_airflow.exceptions import (
     DagRunAlreadyExistsError,
     DagRunNotFoundError,
     InputError,
+    NoWorkerError,
     ServerError,
     TemporalAirflowError,
 )
@@ -47,6 +44,7 @@ from temporal_airflow.models import (
     XComRecord,
     XComRequest,
 )
+from temporal_airflow.run_listing import ListedRun
 from temporal_airflow.run_reader import RunReader
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=60)
@@ -58,34 +56,10 @@ QUICK_ANSWER = 2.0
 QUERY_PATIENCE = 10.0
 """Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
 
-WORKER_PATIENCE = 3.0
-"""Seconds for a worker to appear on a task queue."""
-
-WORKER_LOOK = 0.25
-"""Seconds between two looks for it."""
-
 UNANSWERED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
 """How a query fails that nobody answers."""
 
 T = TypeVar("T")
-
-
-class NoWorkerError(ServerError):
-    """The server is there, but no worker that could answer."""
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """A line of ``list``."""
-
-    workflow_id: str
-    dag_id: str
-    run_id: str
-    state: DagRunState
-    logical_date: datetime | None
-    start_date: datetime
-    end_date: datetime | None
-    reason: str | None = None
 
 
 class DagRunClient:
@@ -150,7 +124,7 @@ class DagRunClient:
             ServerError: if no worker answers in time.
             InputError: whatever the worker found wrong.
         """
-        await self._await_worker(task_queue)
+        await worker_presence.wait_for_worker(self.temporal, task_queue)
         handle = await self.temporal.start_workflow(
             identifiers.LOAD_WORKFLOW_TYPE,
             request,
@@ -240,88 +214,27 @@ class DagRunClient:
         """Ask a run to end: running tasks get ``on_kill``; returns before it has ended."""
         await self._handle(workflow_id).cancel()
 
-    async def list_runs(self, *, dag_id: str | None = None, limit: int = 50) -> AsyncIterator[ListedRun]:
+    def list_runs(self, *, dag_id: str | None = None, limit: int = 50) -> AsyncIterator[ListedRun]:
         """Runs, latest start first.
 
         Args:
             dag_id: only of this DAG.
             limit: at most so many.
         """
-        query = f'WorkflowType = "{identifiers.WORKFLOW_TYPE}"'
-        if dag_id is not None:
-            query += f' AND WorkflowId STARTS_WITH "{identifiers.workflow_id(dag_id, "")}"'
-        found = 0
-        async for execution in self.temporal.list_workflows(query):
-            memo = await execution.memo()
-            if dag_id is not None and memo.get("dag_id") != dag_id:
-                continue
-            yield await self._listed(execution, dict(memo))
-            found += 1
-            if found >= limit:
-                return
-
-    async def _listed(self, execution: WorkflowExecution, memo: dict[str, str | None]) -> ListedRun:
-        state, reason = DagRunState.RUNNING, None
-        if execution.status != WorkflowExecutionStatus.RUNNING:
-            try:
-                result = await self._reader.result_if_closed(execution.id)
-            except DagRunNotFoundError:
-                state, reason = (
-                    DagRunState.FAILED,
-                    f"workflow {execution.status.name.lower()}" if execution.status else None,
-                )
-            else:
-                assert result is not None, "closed"
-                state, reason = result.state, result.snapshot.reason
-        logical_date = memo.get("logical_date")
-        return ListedRun(
-            workflow_id=execution.id,
-            dag_id=memo.get("dag_id") or "",
-            run_id=memo.get("run_id") or "",
-            state=state,
-            logical_date=datetime.fromisoformat(logical_date) if logical_date else None,
-            start_date=execution.start_time,
-            end_date=execution.close_time,
-            reason=reason,
-        )
+        return run_listing.list_runs(self.temporal, self._reader, dag_id, limit)
 
     async def _check_active_runs(self, loaded: LoadedDag, workflow_id: str) -> None:
         """Refuse a run over ``max_active_runs``: Airflow would let it wait, which this version can't."""
         limit = loaded.definition.max_active_runs
         dag_id = loaded.definition.dag_id
-        query = (
-            f'WorkflowType = "{identifiers.WORKFLOW_TYPE}" AND ExecutionStatus = "Running" '
-            f'AND WorkflowId STARTS_WITH "{identifiers.workflow_id(dag_id, "")}"'
-        )
-        active = []
-        async for execution in self.temporal.list_workflows(query):
-            memo = await execution.memo()
-            if memo.get("dag_id") == dag_id and execution.id != workflow_id:
-                active.append(str(memo.get("run_id")))
+        active = [
+            run_id async for other, run_id in run_listing.open_runs(self.temporal, dag_id) if other != workflow_id
+        ]
         if len(active) >= limit:
             raise InputError(
                 f"DAG {dag_id!r} has max_active_runs={limit} and {len(active)} open run(s): {', '.join(active[:5])}. "
                 "Wait for one to end, cancel it, or raise max_active_runs."
             )
-
-    async def _await_worker(self, task_queue: str) -> None:
-        for _ in range(round(WORKER_PATIENCE / WORKER_LOOK)):
-            if await self._has_worker(task_queue):
-                return
-            await asyncio.sleep(WORKER_LOOK)
-        raise NoWorkerError(
-            f"No worker serves task queue {task_queue!r} (waited {WORKER_PATIENCE:g} s). "
-            "Start one with `temporal-airflow worker --dags-folder FOLDER`."
-        )
-
-    async def _has_worker(self, task_queue: str) -> bool:
-        """Whether a worker has asked for work in the last five minutes."""
-        request = DescribeTaskQueueRequest(
-            namespace=self.temporal.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-        return bool((await self.temporal.workflow_service.describe_task_queue(request)).pollers)
 
     async def _answered(self, workflow_id: str, asking: Awaitable[T]) -> T:
         """What a run answers to a query.
@@ -332,7 +245,9 @@ class DagRunClient:
         answer = asyncio.ensure_future(asking)
         try:
             await asyncio.wait({answer}, timeout=QUICK_ANSWER)
-            if not answer.done() and await self._has_worker(await self._task_queue_of(workflow_id)):
+            if not answer.done() and await worker_presence.has_worker(
+                self.temporal, await self._task_queue_of(workflow_id)
+            ):
                 await asyncio.wait({answer}, timeout=QUERY_PATIENCE)
             if answer.done() and not _is_unanswered(answer.exception()):
                 return answer.result()

@@ -62,5 +62,15 @@ class ServerError(TemporalAirflowError):
     exit_code = ExitCode.NO_SERVER
 
 
+class NoWorkerError(ServerError):
+    """The server is there, but no worker that could answer."""
+
+
+class LeftAtOnceError(TemporalAirflowError):
+    """The user interrupted twice: what runs is left to the server."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class ProcessLostError(TemporalAirflowError):
     """A process that runs user code died or went away without an answer."""

@@ -91,6 +91,9 @@ def activity_id(
     """The id of one attempt at one task try: unique among a run's activities and readable in Temporal's UI.
 
     Args:
+        task_id: of the task.
+        map_index: of the task instance.
+        try_number: of the try.
         attempt: number of the attempt.
         reschedules: how often the try was rescheduled before.
         deferrals: how often the try was deferred before.

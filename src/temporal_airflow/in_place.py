@@ -16,16 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from temporal_airflow import identifiers
-from temporal_airflow.client import DagRunClient, checked
+from temporal_airflow.client import DagRunClient
 from temporal_airflow.connection import Connection, connect
 from temporal_airflow.engine.airflow_library import import_scheduling_code
-from temporal_airflow.exceptions import ProcessLostError
-from temporal_airflow.models import LoadDagInput, LoadedDag
+from temporal_airflow.models import LoadedDag
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.bundles import bundle_environment
-from temporal_airflow.tasks.messages import Failed, LoadDag, Loaded
 from temporal_airflow.tasks.slots import ProcessTemplate
-from temporal_airflow.worker import WorkerOptions, run_worker
+from temporal_airflow.worker import run_worker
 
 Report = Callable[[str], None]
 
@@ -50,10 +48,7 @@ class InPlace:
 
         Another command of this folder may have lent its tasks: they may end, unless the block ends by an exception.
         """
-        options = WorkerOptions(
-            self.task_queue, concurrency=self.settings.concurrency, drain_timeout=self.settings.drain_timeout
-        )
-        async with run_worker(self.connection.client, self.template, options, self.settings) as running:
+        async with run_worker(self.connection.client, self.template, self.settings, self.task_queue) as running:
             try:
                 yield
             except BaseException:
@@ -66,49 +61,40 @@ class InPlace:
 
 
 @asynccontextmanager
-async def open_in_place(
-    dags_folder: Path, settings: Settings, *, ephemeral: bool = False, report: Report
-) -> AsyncIterator[InPlace]:
-    """Bring up a server and task processes for a folder of DAG files.
+async def task_processes(dags_folder: Path) -> AsyncIterator[ProcessTemplate]:
+    """Task processes for a folder of DAG files, while this process imports what a worker needs.
 
     Args:
         dags_folder: root of the DAG files; on ``sys.path`` of tasks, as under Airflow.
+    """
+    async with ProcessTemplate.start({**os.environ, **bundle_environment(dags_folder)}) as template:
+        importing = asyncio.create_task(asyncio.to_thread(import_scheduling_code))
+        try:
+            yield template
+        finally:
+            await importing
+
+
+@asynccontextmanager
+async def open_in_place(
+    template: ProcessTemplate, dags_folder: Path, settings: Settings, *, ephemeral: bool = False, report: Report
+) -> AsyncIterator[InPlace]:
+    """Bring up a server for runs in place.
+
+    Args:
+        template: from :func:`task_processes`.
+        dags_folder: the same.
         settings: of this command.
         ephemeral: use a private server in memory, and leave no values behind.
         report: told what takes time.
     """
-    environment = {**os.environ, **bundle_environment(dags_folder)}
     async with AsyncExitStack() as stack:
-        template = await stack.enter_async_context(ProcessTemplate.start(environment))
-        importing = asyncio.create_task(asyncio.to_thread(import_scheduling_code))
         if ephemeral:
             folder = stack.enter_context(TemporaryDirectory(prefix="temporal-airflow-"))
             settings = settings.model_copy(update={"data_folder": Path(folder)})
         connection = await stack.enter_async_context(connect(settings, ephemeral=ephemeral, report=report))
-        await importing
+        await asyncio.to_thread(import_scheduling_code)
         yield InPlace(connection, DagRunClient(connection.client), template, _task_queue(dags_folder), settings)
-
-
-async def load_dag(template: ProcessTemplate, request: LoadDagInput) -> LoadedDag:
-    """Load a DAG file in a process of its own, which ends with it.
-
-    Raises:
-        InputError: whatever is wrong with the file, the DAG or the run asked for.
-        ProcessLostError: if the file's code killed the process.
-    """
-    slot = await template.fork_slot()
-    try:
-        await slot.send(LoadDag(input=request))
-        match await slot.receive():
-            case Loaded(outcome=outcome):
-                return checked(outcome)
-            case Failed(error=error):
-                raise ProcessLostError(error)
-            case other:
-                raise AssertionError(f"{type(other).__name__} in answer to LoadDag")
-    finally:
-        slot.kill()
-        await slot.wait_closed()
 
 
 def dags_folder_of(path: Path) -> Path:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from temporal_airflow.exceptions import SettingsError
 from temporal_airflow.identifiers import DEFAULT_TASK_QUEUE
@@ -45,6 +54,9 @@ class Settings(BaseModel):
     )
     max_lost_attempts: PositiveInt = Field(
         3, description="Attempts at one try that may be lost to infrastructure before the try counts as failed."
+    )
+    max_cached_workflows: NonNegativeInt = Field(
+        500, description="Runs that a worker keeps in memory; 0 replays a run at each of its steps (for tests)."
     )
     xcom_objectstorage_path: str | None = Field(
         None,

@@ -75,21 +75,24 @@ class DagRunner:
     ) -> DagRunResult:
         from temporal_airflow.api import locate, run_to_end
         from temporal_airflow.client import now
+        from temporal_airflow.dag_loader import load_dag
         from temporal_airflow.models import LoadDagInput
 
         path, dag_id = locate(dag_or_path, dag_id)
         request = LoadDagInput(
             path=str(path), dag_id=dag_id, run_id=run_id, logical_date=logical_date, conf=conf, now=now()
         )
-        return await run_to_end(await self._place(path), request)
+        place = await self._place(path)
+        return await run_to_end(place, await load_dag(place.template, request))
 
     async def _place(self, path: Path) -> InPlace:
-        from temporal_airflow.in_place import dags_folder_of, open_in_place
+        from temporal_airflow.in_place import dags_folder_of, open_in_place, task_processes
         from temporal_airflow.settings import load_settings
 
         folder = dags_folder_of(path)
         if folder not in self._places:
-            opening = open_in_place(folder, load_settings(), ephemeral=True, report=lambda _: None)
+            template = await self._stack.enter_async_context(task_processes(folder))
+            opening = open_in_place(template, folder, load_settings(), ephemeral=True, report=lambda _: None)
             self._places[folder] = await self._stack.enter_async_context(opening)
         return self._places[folder]
 

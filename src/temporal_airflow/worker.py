@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from temporalio.client import Client
 from temporalio.worker import Worker
@@ -19,6 +19,7 @@ from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.activity import TaskActivities
+from temporal_airflow.tasks.logs import check_log_folder
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
 
 WORKFLOW_TASKS = 2
@@ -30,25 +31,6 @@ added to every recovery from a lost worker."""
 
 HEARTBEAT_INTERVAL = timedelta(seconds=1)
 """How soon a cancellation reaches a task: it travels on the answer to a heartbeat."""
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """What a worker serves.
-
-    Attributes:
-        task_queue: of workflows, and of tasks in Airflow's default queue.
-        queues: further Airflow queues whose tasks it runs.
-        concurrency: most tasks at once.
-        drain_timeout: seconds that a stopping worker waits for running tasks.
-        max_cached_workflows: runs kept in memory; 0 replays a run at each of its steps.
-    """
-
-    task_queue: str
-    queues: tuple[str, ...] = ()
-    concurrency: int = 16
-    drain_timeout: float = 300.0
-    max_cached_workflows: int = 500
 
 
 def workflow_classes() -> Sequence[type]:
@@ -78,23 +60,26 @@ class RunningWorker:
 
 @asynccontextmanager
 async def run_worker(
-    client: Client, template: ProcessTemplate, options: WorkerOptions, settings: Settings
+    client: Client, template: ProcessTemplate, settings: Settings, task_queue: str, queues: Sequence[str] = ()
 ) -> AsyncIterator[RunningWorker]:
     """Serve runs and tasks for as long as the block runs.
 
     Args:
         client: connected to the server.
         template: the process that task processes are forked from.
-        options: what to serve.
-        settings: where large XComs go.
+        settings: how many tasks at once, how long to drain, where large XComs go.
+        task_queue: of workflows, and of tasks in Airflow's default queue.
+        queues: further Airflow queues whose tasks are served.
 
     Raises:
-        ServerError: if the server stops talking to the worker for good.
+        InputError: if the folder of task logs can't be written.
+        ServerError: if the server refuses the worker.
     """
+    check_log_folder()
     settings.make_data_folder()
-    pool = SlotPool(template, maximum=options.concurrency)
+    pool = SlotPool(template, maximum=settings.concurrency)
     activities = TaskActivities(client, settings.large_xcom_path)
-    workers = _build_workers(client, options, activities)
+    workers = _build_workers(client, settings, activities, task_queue, queues)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(activities.on(pool))
         for worker in workers:
@@ -105,31 +90,23 @@ async def run_worker(
         yield RunningWorker(workers, pool)
 
 
-def _build_workers(client: Client, options: WorkerOptions, activities: TaskActivities) -> list[Worker]:
-    graceful = timedelta(seconds=options.drain_timeout)
-    main = Worker(
+def _build_workers(
+    client: Client, settings: Settings, activities: TaskActivities, task_queue: str, queues: Sequence[str]
+) -> list[Worker]:
+    build = partial(
+        Worker,
         client,
-        task_queue=options.task_queue,
-        workflows=workflow_classes(),
         activities=activities.functions,
-        max_cached_workflows=options.max_cached_workflows,
-        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
-        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-        max_concurrent_activities=options.concurrency,
-        graceful_shutdown_timeout=graceful,
+        max_concurrent_activities=settings.concurrency,
+        graceful_shutdown_timeout=timedelta(seconds=settings.drain_timeout),
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
     )
-    others = (
-        Worker(
-            client,
-            task_queue=identifiers.task_queue(options.task_queue, queue),
-            activities=activities.functions,
-            max_concurrent_activities=options.concurrency,
-            graceful_shutdown_timeout=graceful,
-            max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-            default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        )
-        for queue in options.queues
+    main = build(
+        task_queue=task_queue,
+        workflows=workflow_classes(),
+        max_cached_workflows=settings.max_cached_workflows,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
-    return [main, *others]
+    return [main, *(build(task_queue=identifiers.task_queue(task_queue, queue)) for queue in queues)]

@@ -17,9 +17,9 @@ from temporalio.client import Client
 from command_line import CommandLine, Ended
 from temporal_airflow import identifiers
 from temporal_airflow.client import now
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.support import REFUSALS, Refusal
 from temporal_airflow.exceptions import InputError, UnsupportedFeatureError
-from temporal_airflow.in_place import load_dag
 from temporal_airflow.models import LoadDagInput
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate

@@ -94,7 +94,7 @@ async def stage(template: ProcessTemplate, tmp_path: Path) -> AsyncIterator[Stag
     settings = load_settings(data_folder=tmp_path / "data", server_port=free_port())
     async with AsyncExitStack() as leases:
         connection = await leases.enter_async_context(connect(settings, report=print))
-        bench = RunBench(connection.client, template, settings, 0, tmp_path, task_queue=f"losses-{uuid.uuid4().hex}")
+        bench = RunBench(connection.client, template, settings, tmp_path, task_queue=f"losses-{uuid.uuid4().hex}")
         stage = Stage(settings, tmp_path, bench, leases)
         yield stage
         assert await bench.failed_workflow_tasks() == []

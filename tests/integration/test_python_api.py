@@ -19,8 +19,8 @@ from run_bench import DAGS_FOLDER
 from temporal_airflow import TemporalAirflowPlugin
 from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.connection import Connection
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.exceptions import DagFileError, InputError
-from temporal_airflow.in_place import load_dag
 from temporal_airflow.models import LoadDagInput
 from temporal_airflow.tasks.slots import ProcessTemplate
 

@@ -7,10 +7,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,7 +21,6 @@ from cryptography.fernet import Fernet
 from task_bench import A_DATE, TaskBench, a_run, task_environment
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import (
-    DagRunIdentity,
     DagRunRecord,
     Deferral,
     TaskExecutionInput,
@@ -260,9 +258,7 @@ async def test_a_trigger_that_raises_fails_its_task(bench: TriggerBench) -> None
         ("no_such_script", "AttributeError: 'Scripted' object has no attribute 'no_such_script'\n"),
     ],
 )
-async def test_a_trigger_that_never_fires_fails_its_task(
-    bench: TriggerBench, script: str, reason: str | None
-) -> None:
+async def test_a_trigger_that_never_fires_fails_its_task(bench: TriggerBench, script: str, reason: str | None) -> None:
     outcome = await bench.wait(scripted(script))
     told = opened(outcome.next_kwargs)
     assert (outcome.next_method, told["error"]) == (FAIL, "Trigger failure")
@@ -346,9 +342,7 @@ async def test_a_trigger_logs_beside_its_task_and_masked(bench: TriggerBench) ->
 
 
 async def test_a_trigger_reads_and_writes_xcoms(bench: TriggerBench) -> None:
-    bench.tasks.xcoms = (
-        XComRecord(task_id="upstream", key="return_value", content=XComValue(value='{"answer": 42}')),
-    )
+    bench.tasks.xcoms = (XComRecord(task_id="upstream", key="return_value", content=XComValue(value='{"answer": 42}')),)
     outcome = await bench.wait(scripted("exchange"), task_id="exchange")
     assert opened(outcome.next_kwargs)["event"] == {"answer": 42}
     (written,) = outcome.xcoms

@@ -50,6 +50,7 @@ TUNED = {
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "100",
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "100",
     "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+    "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "86400",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "86400",
     "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
@@ -114,6 +115,15 @@ class Oracle:
         """Every DAG that Airflow has parsed, with its file."""
         rows = self.database.query("select d.dag_id, d.fileloc from dag d join serialized_dag s on s.dag_id = d.dag_id")
         return {row["dag_id"]: Path(row["fileloc"]) for row in rows}
+
+    def inactive_assets(self) -> int:
+        """How many outlets the scheduler has not made active yet: tasks that emit them would fail."""
+        return len(
+            self.database.query(
+                "select a.id from task_outlet_asset_reference r join asset a on a.id = r.asset_id "
+                "where not exists (select 1 from asset_active x where x.name = a.name or x.uri = a.uri)"
+            )
+        )
 
     def import_errors(self) -> dict[str, str]:
         return {row["filename"]: row["stacktrace"] for row in self.database.query("select * from import_error")}
@@ -227,7 +237,7 @@ def await_parsed(oracle: Oracle) -> None:
         count = len(oracle.known_dags())
         if count != found:
             found, since = count, time.monotonic()
-        return count > 0 and time.monotonic() - since > PARSE_QUIET
+        return count > 0 and time.monotonic() - since > PARSE_QUIET and not oracle.inactive_assets()
 
     _await("all DAG files parsed", START_PATIENCE, settled)
 

@@ -19,8 +19,8 @@ from temporalio.client import Client, WorkflowHistory
 
 from temporal_airflow import identifiers
 from temporal_airflow.client import DagRunClient, now
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import import_scheduling_code
-from temporal_airflow.in_place import load_dag
 from temporal_airflow.models import (
     DagExecutionResult,
     LoadDagInput,
@@ -32,7 +32,7 @@ from temporal_airflow.models import (
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 from temporal_airflow.tasks.xcom_values import read_value
-from temporal_airflow.worker import WorkerOptions, run_worker
+from temporal_airflow.worker import run_worker
 
 from . import outcome
 from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
@@ -97,12 +97,11 @@ async def open_ours(client: Client, home: Path, scratch: Path) -> AsyncIterator[
         home: the AIRFLOW_HOME of task processes.
         scratch: where DAGs leave notes.
     """
-    settings = Settings(data_folder=home / "data")
+    settings = Settings(data_folder=home / "data", concurrency=CONCURRENCY, drain_timeout=0)
     async with ProcessTemplate.start(shared_environment(home)) as template:
         import_scheduling_code()
         await template.ready()
-        options = WorkerOptions(TASK_QUEUE, concurrency=CONCURRENCY, drain_timeout=0)
-        async with run_worker(client, template, options, settings):
+        async with run_worker(client, template, settings, TASK_QUEUE):
             yield Ours(client, template, scratch)
 
 

@@ -35,14 +35,15 @@ FUNDAMENTALS = (
 
 async def record() -> None:
     """Run every DAG once and keep its history."""
-    from temporal_airflow.in_place import open_in_place
+    from temporal_airflow.in_place import open_in_place, task_processes
     from temporal_airflow.settings import load_settings
 
     targets = [(EXAMPLES, path.name, path.stem) for path in sorted(EXAMPLES.glob("*.py"))]
     targets += [(TESTS / "dags", "flow.py", dag_id) for dag_id in FUNDAMENTALS]
     for folder in dict.fromkeys(folder for folder, _, _ in targets):
         async with (
-            open_in_place(folder, load_settings(), ephemeral=True, report=lambda _: None) as place,
+            task_processes(folder) as template,
+            open_in_place(template, folder, load_settings(), ephemeral=True, report=lambda _: None) as place,
             place.worker(),
         ):
             for _, file, dag_id in (target for target in targets if target[0] == folder):
@@ -51,7 +52,7 @@ async def record() -> None:
 
 async def _record_run(place: Any, path: Path, dag_id: str) -> None:
     from temporal_airflow.client import now
-    from temporal_airflow.in_place import load_dag
+    from temporal_airflow.dag_loader import load_dag
     from temporal_airflow.models import LoadDagInput
 
     conf = {"scratch": tempfile.mkdtemp()} if path.name == "flow.py" else {}

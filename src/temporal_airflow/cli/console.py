@@ -21,8 +21,11 @@ from temporal_airflow.connection import Connection, connect
 from temporal_airflow.exceptions import ExitCode, TemporalAirflowError
 from temporal_airflow.settings import Settings, load_settings
 
+PIPE_WIDTH = 200
+"""Columns where there is no terminal: a run id must not be broken into lines for a program that reads them."""
+
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
-stdout = Console(highlight=False)
+stdout = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def report(progress: str) -> None:

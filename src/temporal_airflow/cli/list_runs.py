@@ -10,8 +10,8 @@ from rich.table import Table
 
 from temporal_airflow.cli import options
 from temporal_airflow.cli.console import connected, execute, print_json, stdout
-from temporal_airflow.client import ListedRun
 from temporal_airflow.exceptions import ExitCode
+from temporal_airflow.run_listing import ListedRun
 
 
 def list_runs(

@@ -13,21 +13,16 @@ from typing import Annotated
 import typer
 from airflow.utils.state import DagRunState
 
-from temporal_airflow import client, in_place
-from temporal_airflow.cli import loading, options
+from temporal_airflow import client, identifiers, in_place
+from temporal_airflow.cli import options
 from temporal_airflow.cli.console import execute, print_json, report, stderr, stdout, warn
 from temporal_airflow.cli.run_view import RunView, print_summary, run_json, run_table
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import airflow_version
-from temporal_airflow.exceptions import ExitCode, InputError, TemporalAirflowError
+from temporal_airflow.exceptions import ExitCode, InputError, LeftAtOnceError
 from temporal_airflow.in_place import InPlace, open_in_place
 from temporal_airflow.models import DagRunRecord, LoadDagInput, LoadedDag, XComRequest
 from temporal_airflow.settings import load_settings
-
-
-class LeftAtOnceError(TemporalAirflowError):
-    """The user interrupted twice: what runs is left to the server."""
-
-    exit_code = ExitCode.INTERRUPTED
 
 
 def run(  # noqa: PLR0917  # Typer reads the command's options from here
@@ -75,23 +70,29 @@ async def _run(  # noqa: PLR0917  # one for one the command's options
     )
     settings = load_settings()
     folder = in_place.dags_folder_of(path)
-    async with open_in_place(folder, settings, ephemeral=ephemeral, report=report) as place:
-        loaded = await loading.load_dag(place.template, request)
+    async with in_place.task_processes(folder) as template:
+        loaded = await load_dag(template, request)
         for warning in loaded.definition.warnings:
             warn(warning)
-        logging.getLogger("temporalio.activity").setLevel(logging.ERROR)  # a lost attempt is shown by the view
-        async with place.worker():
-            workflow_id = await _start_or_join(place, loaded)
-            url = place.connection.workflow_url(workflow_id)
-            async with _interrupts_cancel(place, workflow_id, loaded):
-                record = await _follow(place, workflow_id)
-            if output == options.Output.JSON:
-                xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
-                print_json(run_json(record, xcoms))
-        if output == options.Output.TABLE and not stderr.is_terminal:
-            stdout.print(run_table(record))
-        print_summary(stderr, record, None if ephemeral else url)
+        async with open_in_place(template, folder, settings, ephemeral=ephemeral, report=report) as place:
+            record = await _run_to_end(place, loaded, output, with_xcom=with_xcom)
+            url = place.connection.workflow_url(identifiers.workflow_id(loaded.run.dag_id, loaded.run.run_id))
+    if output == options.Output.TABLE and not stderr.is_terminal:
+        stdout.print(run_table(record))
+    print_summary(stderr, record, None if ephemeral else url)
     return ExitCode.SUCCESS if record.state == DagRunState.SUCCESS else ExitCode.RUN_FAILED
+
+
+async def _run_to_end(place: InPlace, loaded: LoadedDag, output: options.Output, *, with_xcom: bool) -> DagRunRecord:
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)  # a lost attempt is shown by the view
+    async with place.worker():
+        workflow_id = await _start_or_join(place, loaded)
+        async with _interrupts_cancel(place, workflow_id, loaded):
+            record = await _follow(place, workflow_id)
+        if output == options.Output.JSON:
+            xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
+            print_json(run_json(record, xcoms))
+    return record
 
 
 async def _start_or_join(place: InPlace, loaded: LoadedDag) -> str:

@@ -30,6 +30,9 @@ COLOURS = {
 LOG_LINES = 20
 """Lines of a failed task's log in the summary."""
 
+SHOWN_FAILURES = 5
+"""Failed task instances whose log the summary shows."""
+
 
 class RunView:
     """Shows a run while it goes on: a live table on a terminal, a line per change elsewhere."""
@@ -86,9 +89,11 @@ def run_table(record: DagRunRecord) -> Group:
 
 def print_summary(console: Console, record: DagRunRecord, url: str | None) -> None:
     """Say how a run ended: its failed tasks with the end of their logs, and where to look."""
-    for ti in record.task_instances:
-        if ti.state == TaskInstanceState.FAILED:
-            _print_failure(console, record, ti)
+    failed = [ti for ti in record.task_instances if ti.state == TaskInstanceState.FAILED]
+    for ti in failed[:SHOWN_FAILURES]:
+        _print_failure(console, record, ti)
+    if len(failed) > SHOWN_FAILURES:
+        console.print(f"... and {len(failed) - SHOWN_FAILURES} more failed; `temporal-airflow logs` shows their logs.")
     counted = ", ".join(f"{count} {state}" for state, count in _count_states(record.task_instances))
     took = (record.end_date or datetime.now(UTC)) - (record.start_date or datetime.now(UTC))
     console.print(

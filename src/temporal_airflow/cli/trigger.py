@@ -11,16 +11,15 @@ import typer
 from airflow.utils.state import DagRunState
 
 from temporal_airflow import in_place
-from temporal_airflow.cli import loading, options
+from temporal_airflow.cli import options
 from temporal_airflow.cli.console import connected, execute, report, stderr, warn
 from temporal_airflow.cli.run_view import RunView, print_summary
 from temporal_airflow.client import DagRunClient, now
+from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.exceptions import ExitCode
 from temporal_airflow.models import LoadDagInput, LoadedDag
 from temporal_airflow.settings import Settings, load_settings
-from temporal_airflow.tasks.bundles import bundle_environment
-from temporal_airflow.tasks.slots import ProcessTemplate
 
 LOAD_TIMEOUT = timedelta(seconds=60)
 
@@ -79,8 +78,8 @@ async def _trigger(
 async def _load_here(request: LoadDagInput) -> LoadedDag:
     assert request.path is not None
     folder = in_place.dags_folder_of(Path(request.path))
-    async with ProcessTemplate.start({**os.environ, **bundle_environment(folder)}) as template:
-        return await loading.load_dag(template, request)
+    async with in_place.task_processes(folder) as template:
+        return await load_dag(template, request)
 
 
 async def _load_on_worker(client: DagRunClient, request: LoadDagInput, settings: Settings) -> LoadedDag:

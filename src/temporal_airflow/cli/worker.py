@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from temporal_airflow.cli import loading
+from temporal_airflow import dag_loader
 from temporal_airflow.cli.console import execute, report
 from temporal_airflow.connection import connect
 from temporal_airflow.engine.airflow_library import airflow_version, import_scheduling_code
@@ -20,7 +20,7 @@ from temporal_airflow.exceptions import ExitCode, InputError
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
-from temporal_airflow.worker import RunningWorker, WorkerOptions, run_worker
+from temporal_airflow.worker import RunningWorker, run_worker
 
 DagsFolder = Annotated[
     Path | None, typer.Option(help="Folder of DAG files; Airflow's own configuration (bundles) otherwise.")
@@ -52,16 +52,13 @@ async def serve(dags_folder: Path | None, queues: tuple[str, ...], settings: Set
         settings: server, task queue, concurrency, drain timeout.
     """
     airflow_version()
-    options = WorkerOptions(
-        settings.task_queue, queues=queues, concurrency=settings.concurrency, drain_timeout=settings.drain_timeout
-    )
     async with (
         ProcessTemplate.start(worker_environment(dags_folder)) as template,
         connect(settings, report=report) as connection,
     ):
         await asyncio.to_thread(import_scheduling_code)
-        await loading.started(template)
-        async with run_worker(connection.client, template, options, settings) as running:
+        await dag_loader.started(template)
+        async with run_worker(connection.client, template, settings, settings.task_queue, queues) as running:
             served = ", ".join(("default", *queues))
             report(f"Worker ready on {connection.address}, task queue {settings.task_queue}, Airflow queues: {served}.")
             if connection.ui_url:

@@ -94,7 +94,7 @@ def on_path() -> Path:
         needed = ".".join(map(str, MINIMUM_SERVER_VERSION))
         raise VersionMismatchError(
             f"{found} is too old: it is {version.text!r}, and server {needed} or newer is needed. "
-            "Upgrade it, or take it off PATH (then one is fetched), or name a running server with --address."
+            "Upgrade it, or take it off PATH (then one is fetched), or name a running server in [temporal] address."
         )
     return Path(found)
 
@@ -135,5 +135,5 @@ def _nothing_worked(failures: dict[str, str]) -> str:
     return (
         f"No Temporal server could be found or fetched. Tried:\n{tried}\n"
         "Put the Temporal CLI (https://docs.temporal.io/cli) or Go (https://go.dev/dl) on PATH, "
-        "or name a running server with --address or TEMPORAL_ADDRESS."
+        "or name a running server in [temporal] address or TEMPORAL_ADDRESS."
     )

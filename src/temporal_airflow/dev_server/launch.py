@@ -168,6 +168,6 @@ def _port(setting: str, port: int) -> int:
             raise ServerError(
                 f"Port {port} (setting {setting}) can't be used for the Temporal server: {error.strerror}. "
                 f"End the program that uses it, or set {setting} to another port, or to 0 for a free one; "
-                f"if it is a Temporal server that you want to use, name it with --address {HOST}:{port}."
+                f"if it is a Temporal server that you want to use, name it in [temporal] address: {HOST}:{port}."
             ) from error
         return int(probe.getsockname()[1])

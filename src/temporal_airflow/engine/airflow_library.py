@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
+from threading import Lock
 
 from temporal_airflow.exceptions import VersionMismatchError
+
+_importing = Lock()
 
 AS_LIBRARY = "_AIRFLOW__AS_LIBRARY"
 SUPPORTED = ((3, 3, 2), (3, 4))
@@ -45,7 +49,13 @@ def airflow_version() -> str:
 
 
 def import_scheduling_code() -> None:
-    """Import everything the engine needs, so that no workflow task pays for it."""
+    """Import everything the engine needs, so that no workflow task pays for it; safe to call from several threads."""
+    with _importing:
+        _import_scheduling_code()
+
+
+@cache
+def _import_scheduling_code() -> None:
     use_as_library()
     import airflow.models
     from airflow import settings

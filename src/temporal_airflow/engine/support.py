@@ -18,7 +18,7 @@ Operator = Any
 
 DEFAULT_POOL = "default_pool"
 HITL_MODULE = "airflow.providers.standard.operators.hitl"
-CROSS_DAG_OPERATORS = {"TriggerDagRunOperator", "ExternalTaskSensor", "ExternalPythonStubOperator"}
+CROSS_DAG_OPERATORS = {"TriggerDagRunOperator", "ExternalTaskSensor"}
 DAG_RUN_HOOKS = ("on_dag_run_running", "on_dag_run_success", "on_dag_run_failed")
 
 EXAMPLE_PLUGINS = "airflow.example_dags."

@@ -151,11 +151,20 @@ class GuardedTemplate:
 
     async def _read_stderr(self) -> None:
         assert self._guardian.stderr is not None
+        unfinished = b""
         while chunk := await self._guardian.stderr.read(CHUNK):  # not by lines: no line may be too long to be read
-            lines = chunk.decode(errors="replace").splitlines()
-            self._last_words.extend(lines)
-            for line in lines:
-                logger.debug("Task processes: %s", line)
+            *lines, unfinished = (unfinished + chunk).split(b"\n")
+            self._remember(lines)
+            if len(unfinished) > CHUNK:
+                self._remember([unfinished])
+                unfinished = b""
+        self._remember([unfinished] if unfinished else [])
+
+    def _remember(self, lines: list[bytes]) -> None:
+        for line in lines:
+            words = line.decode(errors="replace")
+            self._last_words.append(words)
+            logger.debug("Task processes: %s", words)
 
     async def _await_ready(self) -> None:
         if await self._lines.next() == "ready":

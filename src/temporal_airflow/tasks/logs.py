@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,25 @@ def log_folder() -> Path:
     from airflow.configuration import conf
 
     return Path(conf.get("logging", "base_log_folder"))
+
+
+def check_log_folder() -> None:
+    """Refuse a log folder that can't be written, before a task loses its attempts to it.
+
+    Raises:
+        InputError: naming the folder and its setting.
+    """
+    folder = log_folder()
+    problem = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = error.strerror
+    if problem or not os.access(folder, os.W_OK):
+        raise InputError(
+            f"The folder of task logs {folder} can't be written{f': {problem}' if problem else ''}. "
+            "Set [logging] base_log_folder or AIRFLOW_HOME."
+        )
 
 
 def log_path(run: DagRunIdentity, task_id: str, map_index: int, try_number: int) -> Path:

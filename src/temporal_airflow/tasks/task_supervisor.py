@@ -64,6 +64,7 @@ class TaskProcess(supervisor.ActivitySubprocess):
     def _check_subprocess_exit(self, *args: Any, **kwargs: Any) -> int | None:
         was_running = self._exit_code is None
         exit_code: int | None = super()._check_subprocess_exit(*args, **kwargs)
-        if was_running and exit_code:  # strays hold the task's sockets open, which are waited for
+        ended_badly = exit_code or (exit_code is not None and self.channel.cancelled)
+        if was_running and ended_badly:  # strays hold the task's sockets open, which are waited for
             process_tree.kill_descendants(os.getpid())
         return exit_code

@@ -13,19 +13,20 @@ from typing import Any
 
 import msgspec
 from airflow.sdk import log as airflow_logging
+from airflow.sdk._shared.secrets_masker import redact
 
 
 class TriggerLogs:
     """A file-like object that distributes what is written to it."""
 
     def __init__(self) -> None:
-        self._files: dict[int, Path] = {}
+        self._files: dict[int, tuple[Path, Path]] = {}
 
     def configure(self) -> None:
         """Make this the output of all logging in this process."""
         output: Any = self
         airflow_logging.reset_logging()
-        airflow_logging.configure_logging(json_output=True, output=output)
+        airflow_logging.configure_logging(json_output=True, output=output, sending_to_supervisor=True)
 
     def open(self, trigger: int, path: Path) -> None:
         """Sort the lines of a trigger into a file.
@@ -34,23 +35,32 @@ class TriggerLogs:
             trigger: its id.
             path: relative to Airflow's log folder; appended to, if an earlier trigger of the try wrote there.
         """
-        self._files[trigger] = airflow_logging.init_log_file(str(path))
+        self._files[trigger] = path, airflow_logging.init_log_file(str(path))
 
-    def close(self, trigger: int) -> None:
-        """Forget a trigger's file; what it logs later belongs to no trigger."""
-        self._files.pop(trigger, None)
+    def close(self, trigger: int, task_instance: Any) -> None:
+        """Send a trigger's file to the remote log storage, if there is one; what it logs later belongs to no trigger.
+
+        Args:
+            trigger: its id.
+            task_instance: the one that waited, for the storage.
+        """
+        file = self._files.pop(trigger, None)
+        storage = airflow_logging.load_remote_log_handler()
+        if file and storage:
+            storage.upload(str(file[0]), task_instance)
 
     def write(self, line: bytes) -> int:
         """Take one line; called by logging, from any thread."""
-        event = msgspec.json.decode(line)
-        file = self._files.get(event.pop("trigger_id", None))
+        event: Any = redact(msgspec.json.decode(line))  # only now: objects became text when the line was made
+        _, file = self._files.get(event.pop("trigger_id", None), (None, None))
+        if "exception" in event:
+            event["error_detail"] = event.pop("exception")
+        masked = msgspec.json.encode(event) + b"\n"
         if file is None:
-            sys.stderr.write(line.decode())
+            sys.stderr.write(masked.decode())
         else:
-            if "exception" in event:
-                event["error_detail"] = event.pop("exception")
             with file.open("ab") as log_file:  # not kept open: there may be more triggers than file descriptors
-                log_file.write(msgspec.json.encode(event) + b"\n")
+                log_file.write(masked)
         return len(line)
 
     def flush(self) -> None:

@@ -1,4 +1,7 @@
-"""Loads the DAG of ``run`` and ``trigger``: what a file or configuration does to the loading process is bad input."""
+"""Loads a DAG file in a process of its own: what the file or the configuration does to that process is bad input.
+
+It must not know what loading means (``tasks.dag_loading`` does it there), nor what the DAG is wanted for.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,41 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from temporal_airflow import in_place
+from temporal_airflow.client import checked
 from temporal_airflow.exceptions import DagFileError, InputError, ProcessLostError
 from temporal_airflow.models import LoadDagInput, LoadedDag
+from temporal_airflow.tasks.messages import Failed, LoadDag, Loaded
 from temporal_airflow.tasks.slots import ProcessTemplate
 
-NOT_THE_USERS = (sys.prefix, sys.base_prefix, "<", str(Path(__file__).parent.parent))
+NOT_THE_USERS = (sys.prefix, sys.base_prefix, "<", str(Path(__file__).parent))
 """Where files of installed packages, of Python and of this package are; the rest is the user's."""
 
 
 async def load_dag(template: ProcessTemplate, request: LoadDagInput) -> LoadedDag:
-    """Load a DAG file in a process of its own.
+    """Load a DAG file in a process that ends with it.
 
     Raises:
         InputError: whatever is wrong with the configuration, the file, the DAG or the run asked for.
     """
     await started(template)
+    slot = await template.fork_slot()
     try:
-        return await in_place.load_dag(template, request)
+        await slot.send(LoadDag(input=request))
+        match await slot.receive():
+            case Loaded(outcome=outcome):
+                return checked(outcome)
+            case Failed(error=error):
+                raise DagFileError(f"{request.path} can't be loaded: {error}")
+            case other:
+                raise AssertionError(f"{type(other).__name__} in answer to LoadDag")
     except ProcessLostError as error:
         raise DagFileError(
             f"{request.path} ended the process that loaded it: {error} A DAG file must not end its process, e.g. by "
             "os._exit or by a crash in a C extension."
         ) from error
+    finally:
+        slot.kill()
+        await slot.wait_closed()
 
 
 async def started(template: ProcessTemplate) -> None:

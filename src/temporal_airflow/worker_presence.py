@@ -1,0 +1,44 @@
+"""Whether anybody serves a task queue. It must not know what is asked of the worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+
+from temporal_airflow.exceptions import NoWorkerError
+
+PATIENCE = 3.0
+"""Seconds for a worker to appear."""
+
+LOOK = 0.25
+"""Seconds between two looks for it."""
+
+
+async def has_worker(client: Client, task_queue: str) -> bool:
+    """Whether a worker has asked for work on a task queue in the last five minutes."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    return bool((await client.workflow_service.describe_task_queue(request)).pollers)
+
+
+async def wait_for_worker(client: Client, task_queue: str) -> None:
+    """Wait a moment for a worker.
+
+    Raises:
+        NoWorkerError: if none comes.
+    """
+    for _ in range(round(PATIENCE / LOOK)):
+        if await has_worker(client, task_queue):
+            return
+        await asyncio.sleep(LOOK)
+    raise NoWorkerError(
+        f"No worker serves task queue {task_queue!r} (waited {PATIENCE:g} s). "
+        "Start one with `temporal-airflow worker --dags-folder FOLDER`."
+    )
