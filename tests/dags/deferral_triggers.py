@@ -52,7 +52,8 @@ class Scripted(BaseTrigger):
         yield TriggerEvent([ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number, str(ti.id)])
 
     async def fail(self):
-        await asyncio.sleep(0)
+        ti = self.task_instance
+        XCom.set("tried", 1, dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
         raise ValueError(f"{BaseHook.get_connection('vault').password} was refused")
         yield
 
@@ -65,7 +66,7 @@ class Scripted(BaseTrigger):
         raise SystemExit(3)
         yield
 
-    async def fire_a_secret_object(self):
+    async def fire_an_object(self):
         yield TriggerEvent(object())
 
     async def succeed(self):

@@ -34,10 +34,10 @@ class Waits(BaseOperator):
 class WaitsThrice(BaseOperator):
     def execute(self, context, event=None, seen=()):
         seen = [*seen, event]
-        if len(seen) > 3:
-            return seen
-        trigger = Scripted("fire", payload=len(seen))
-        self.defer(trigger=trigger, method_name="execute", kwargs={"seen": seen})
+        if len(seen) <= 3:
+            trigger = Scripted("fire", payload=len(seen))
+            self.defer(trigger=trigger, method_name="execute", kwargs={"seen": seen})
+        return seen
 
 
 class WaitsForRun(BaseOperator):
@@ -60,7 +60,7 @@ class WaitsAWhile(BaseOperator):
 
 with DAG("deferrals", schedule=None, catchup=False) as dag:
     for name in (
-        "fire_twice", "tell", "fail", "end_silently", "exit", "fire_a_secret_object", "succeed", "give_up", "skip",
+        "fire_twice", "tell", "fail", "end_silently", "exit", "fire_an_object", "succeed", "give_up", "skip",
         "hang", "block", "look_up", "exchange", "no_such_script",
     ):  # fmt: skip
         Waits(task_id=name, script=name)

@@ -14,7 +14,6 @@ from pathlib import Path
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Asset, BaseHook, BaseOperator, BaseSensorOperator, Metadata, Variable, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.execution_time.xcom import XCom
@@ -190,7 +189,6 @@ with DAG("task_outcomes", schedule=None) as dag:
         return [counts, states, ti.get_dagrun_state("task_outcomes", "other"), runs]
 
     TriggerDagRunOperator(task_id="triggers", trigger_dag_id="other")
-    DateTimeSensorAsync(task_id="defers", target_time="2999-01-01T00:00:00+00:00")
     for each in (
         answer,
         nothing,

@@ -275,7 +275,6 @@ async def test_questions_about_other_runs(tasks: TaskBench) -> None:
         ("triggers", "TriggerDagRunOperator isn't supported in this version of temporal-airflow"),
         ("sets_variable", "Variable.set('name') needs Airflow's metadata database"),
         ("writes_elsewhere", "An XCom of another run (task_outcomes/another) can't be written or deleted"),
-        ("defers", "deferral isn't supported in this version of temporal-airflow"),
     ],
 )
 async def test_what_is_not_supported_fails_by_its_name(tasks: TaskBench, task_id: str, complaint: str) -> None:
@@ -283,10 +282,6 @@ async def test_what_is_not_supported_fails_by_its_name(tasks: TaskBench, task_id
     assert result.state == State.FAILED
     assert result.error is not None
     assert result.error.startswith(complaint)
-
-
-async def test_a_deferral_is_never_retried(tasks: TaskBench) -> None:
-    assert (await tasks.run("defers", should_retry=True, max_tries=1)).result.state == State.FAILED
 
 
 async def test_a_missing_dag_file_is_looked_for_again_and_then_fails(tasks: TaskBench) -> None:

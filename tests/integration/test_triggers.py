@@ -235,7 +235,7 @@ async def test_a_trigger_knows_its_task(bench: TriggerBench) -> None:
 
 async def test_a_deferred_try_keeps_its_rendered_map_index(bench: TriggerBench) -> None:
     result = await bench.attempt("mapped", map_index=1)
-    assert result.rendered_map_index in {None, "number 1"}  # Airflow renders it when the task ends
+    assert result.rendered_map_index == "number 1"
 
 
 async def test_a_trigger_that_raises_fails_its_task(bench: TriggerBench) -> None:
@@ -245,6 +245,7 @@ async def test_a_trigger_that_raises_fails_its_task(bench: TriggerBench) -> None
     assert told["error"] == "Trigger failure"
     assert told["traceback"][0] == "Traceback (most recent call last):\n"
     assert told["traceback"][-1] == "ValueError: *** was refused\n"
+    assert [record.key for record in outcome.xcoms] == ["tried"]
     result = await bench.run_to_end("fail", should_retry=True, max_tries=1)
     assert (result.state, result.error) == (State.UP_FOR_RETRY, "TaskDeferralError: Trigger failure")
 
@@ -254,7 +255,7 @@ async def test_a_trigger_that_raises_fails_its_task(bench: TriggerBench) -> None
     [
         ("end_silently", None),
         ("exit", "TriggerExitedError: The trigger called for an exit: SystemExit(3)\n"),
-        ("fire_a_secret_object", "NotImplementedError: Objects of type <class 'object'> are not supported\n"),
+        ("fire_an_object", "NotImplementedError: Objects of type <class 'object'> are not supported\n"),
         ("no_such_script", "AttributeError: 'Scripted' object has no attribute 'no_such_script'\n"),
     ],
 )
@@ -416,6 +417,18 @@ async def test_a_host_that_is_blocked_is_killed(bench: TriggerBench, monkeypatch
     with pytest.raises(ProcessLostError, match="blocked its event loop"):
         await pool.run(bench.input(scripted("block")), bench.beat, bench.answer)
     assert bench.notes("block") == ["blocks"]
+    assert (await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)).next_method == "resume"
+    await pool.close()
+
+
+async def test_a_host_that_is_idle_goes(bench: TriggerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = TriggerPool(bench.tasks.template)
+    await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)
+    assert pool._host is not None
+    idle = psutil.Process(pool._host._process.pid)
+    monkeypatch.setattr(trigger_connection, "LONGEST_IDLE", 0.1)
+    await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)
+    await until("the idle host is gone", lambda: not idle.is_running() or idle.status() == psutil.STATUS_ZOMBIE)
     assert (await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)).next_method == "resume"
     await pool.close()
 

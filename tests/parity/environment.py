@@ -22,6 +22,8 @@ LOGICAL_DATE = datetime(2024, 2, 5, 4, 5, 6, tzinfo=UTC)
 
 VALUES = {
     "AIRFLOW_CONN_PARITY": "generic://user:secret@host:1234/schema?extra=value",
+    "AIRFLOW_CONN_FS": "fs://",
+    "AIRFLOW_CONN_FS_DEFAULT": "fs://",
     "AIRFLOW_VAR_PARITY": "a variable",
     "AIRFLOW_VAR_PARITY_JSON": '{"key": [1, 2]}',
 }
@@ -50,6 +52,10 @@ def shared_environment(home: Path) -> dict[str, str]:
     }
 
 
+REQUIRED_CONF: dict[str, dict[str, str]] = {"example_params_ui_tutorial": {"required_field": "given as required"}}
+"""What examples can't be started without."""
+
+
 def run_conf(dag_id: str, path: Path, scratch: Path) -> dict[str, str]:
-    """The conf of a run: our own DAGs are told where to leave notes, Airflow's examples get none."""
-    return {"scratch": str(scratch / dag_id)} if path.is_relative_to(OWN_DAGS) else {}
+    """The conf of a run: our own DAGs are told where to leave notes, Airflow's examples get what they require."""
+    return {"scratch": str(scratch / dag_id)} if path.is_relative_to(OWN_DAGS) else REQUIRED_CONF.get(dag_id, {})

@@ -95,8 +95,7 @@ class Oracle:
     def trigger(self, dag_id: str, path: Path) -> None:
         """Start the one run of a DAG."""
         conf = run_conf(dag_id, path, self.scratch)
-        if conf:
-            Path(conf["scratch"]).mkdir(parents=True, exist_ok=True)
+        (self.scratch / dag_id).mkdir(parents=True, exist_ok=True)
         answer = self.http.post(
             f"{self.url}/api/v2/dags/{dag_id}/dagRuns",
             json={"dag_run_id": RUN_ID, "logical_date": LOGICAL_DATE.isoformat(), "conf": conf},

@@ -27,7 +27,7 @@ from .outcome import normalised, normaliser
 AT_ONCE = 5
 """Runs in progress: few, for the order of tasks to be Airflow's and not that of a machine out of breath."""
 
-RUN_PATIENCE = 150.0
+RUN_PATIENCE = 300.0
 """Seconds that a run may take."""
 
 PACKAGES = (
@@ -81,26 +81,32 @@ def find_dags(airflow: Oracle, wanted: Sequence[str] = ()) -> list[CorpusDag]:
 
 def run(airflow: Oracle, dags: Sequence[CorpusDag]) -> dict[str, dict[str, Any]]:
     """Run DAGs, a few at once; normalised outcomes of those that ended."""
-    waiting = list(reversed(dags))
-    deadlines: dict[str, float] = {}
-    ended: list[str] = []
+    waiting, deadlines, ended = list(reversed(dags)), dict[str, float](), list[str]()
     while waiting or deadlines:
         while waiting and len(deadlines) < AT_ONCE:
-            dag = waiting.pop()
-            airflow.trigger(dag.dag_id, dag.path)
-            deadlines[dag.dag_id] = time.monotonic() + RUN_PATIENCE
+            _start(airflow, waiting.pop(), deadlines)
         running = airflow.unfinished(deadlines)
-        for dag_id in set(deadlines) - running:
-            del deadlines[dag_id]
-            ended.append(dag_id)
-        for dag_id in [dag_id for dag_id, deadline in deadlines.items() if time.monotonic() > deadline]:
-            del deadlines[dag_id]
-            airflow.abandon(dag_id)
-            print(f"{dag_id}: did not end within {RUN_PATIENCE:.0f} s", file=sys.stderr)
+        ended += set(deadlines) - running
+        for dag_id in list(deadlines):
+            if dag_id not in running:
+                del deadlines[dag_id]
+            elif time.monotonic() > deadlines[dag_id]:
+                del deadlines[dag_id]
+                airflow.abandon(dag_id)
+                print(f"{dag_id}: did not end within {RUN_PATIENCE:.0f} s", file=sys.stderr)
         time.sleep(oracle.LOOK_INTERVAL)
     airflow.await_callbacks()
     normalise = normaliser(airflow.home, airflow.scratch)
     return {dag_id: normalised(airflow.outcome(dag_id), normalise) for dag_id in sorted(ended)}
+
+
+def _start(airflow: Oracle, dag: CorpusDag, deadlines: dict[str, float]) -> None:
+    try:
+        airflow.trigger(dag.dag_id, dag.path)
+    except OracleError as error:
+        print(error, file=sys.stderr)
+    else:
+        deadlines[dag.dag_id] = time.monotonic() + RUN_PATIENCE
 
 
 def write(dag_id: str, outcome: dict[str, Any]) -> None:

@@ -38,7 +38,11 @@ class TriggerExitedError(Exception):
 
 
 class HostedTrigger:
-    """A trigger in the trigger host."""
+    """A trigger in the trigger host.
+
+    Attributes:
+        task_instance: the one that waits.
+    """
 
     def __init__(self, trigger_id: int, wait: TriggerInput, xcoms: XComCalls) -> None:
         """Prepare a trigger; :meth:`outcome` runs it.
@@ -56,6 +60,7 @@ class HostedTrigger:
         self._by_user = False
         self._life: asyncio.Task[None] | None = None
         run = wait.run
+        self.task_instance = _task_instance(wait)
         self._name = f"{run.dag_id}/{run.run_id}/{wait.task_id}/{wait.map_index}/{wait.try_number} (ID {trigger_id})"
 
     def cancel(self, *, by_user: bool) -> None:
@@ -76,6 +81,18 @@ class HostedTrigger:
         """
         arguments = unseal(self._wait.deferral.trigger_kwargs)
         next_kwargs = unseal(self._wait.deferral.next_kwargs) if self._wait.deferral.next_kwargs else {}
+        result = await self._run(arguments, next_kwargs)
+        return result and result.model_copy(update={"xcoms": self._xcoms.written()})
+
+    async def farewell(self) -> None:
+        """See a trigger off whose wait is over: nobody waits for it any more, but it may still have to tidy up."""
+        if self._life is None:
+            return
+        if self._first_event.done():
+            await asyncio.wait({self._life}, timeout=FAREWELL)
+        await self._end_life()
+
+    async def _run(self, arguments: Any, next_kwargs: Any) -> TriggerResult | None:
         try:
             trigger = self._create(arguments)
         except (Exception, SystemExit) as error:  # user code may raise anything
@@ -95,38 +112,16 @@ class HostedTrigger:
         log.error("Trigger cancelled due to timeout")
         return trigger_outcome.timed_out()
 
-    async def farewell(self) -> None:
-        """See a trigger off whose wait is over: nobody waits for it any more, but it may still have to tidy up."""
-        if self._life is None:
-            return
-        if self._first_event.done():
-            await asyncio.wait({self._life}, timeout=FAREWELL)
-        await self._end_life()
-
     def _create(self, arguments: Any) -> BaseTrigger:
         trigger_class = import_string(self._wait.deferral.classpath)
         decoded = {name: smart_decode_trigger_kwargs(value) for name, value in _decode_next_kwargs(arguments).items()}
         trigger: BaseTrigger = trigger_class(**decoded)
-        task_instance: Any = self._task_instance()
+        task_instance: Any = self.task_instance
         trigger.task_instance = task_instance
         trigger.trigger_id = self._id
         trigger.triggerer_job_id = os.getpid()  # type: ignore[attr-defined]
         trigger.timeout_after = self._wait.timeout_after  # type: ignore[attr-defined]
         return trigger
-
-    def _task_instance(self) -> TaskInstanceDTO:
-        return TaskInstanceDTO(
-            id=self._wait.task_instance_id,
-            dag_version_id=self._wait.dag_version_id,
-            dag_id=self._wait.run.dag_id,
-            run_id=self._wait.run.run_id,
-            task_id=self._wait.task_id,
-            map_index=self._wait.map_index,
-            try_number=self._wait.try_number,
-            queue=self._wait.deferral.queue or "default",
-            pool_slots=1,
-            priority_weight=1,
-        )
 
     async def _live(self, trigger: BaseTrigger) -> None:
         """The whole life of the trigger, in one asyncio task (``TriggerRunner.run_trigger``)."""
@@ -178,3 +173,18 @@ def _why_it_ended(life: asyncio.Task[None], name: str) -> BaseException | None:
         log.error("Trigger %s exited with error %s", name, error, exc_info=error)
     log.error("Trigger exited without sending an event. Dependent tasks will be failed.", name=name)
     return error
+
+
+def _task_instance(wait: TriggerInput) -> TaskInstanceDTO:
+    return TaskInstanceDTO(
+        id=wait.task_instance_id,
+        dag_version_id=wait.dag_version_id,
+        dag_id=wait.run.dag_id,
+        run_id=wait.run.run_id,
+        task_id=wait.task_id,
+        map_index=wait.map_index,
+        try_number=wait.try_number,
+        queue=wait.deferral.queue or "default",
+        pool_slots=1,
+        priority_weight=1,
+    )

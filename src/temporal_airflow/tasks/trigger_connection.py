@@ -34,6 +34,9 @@ LONGEST_SILENCE = 45.0
 CANCEL_PATIENCE = 40.0
 """Seconds that a cancelled trigger gets to tidy up; its ``on_kill`` has 30 by default."""
 
+LONGEST_IDLE = 60.0
+"""Seconds without a wait after which a host is killed: the next one has the triggers' code as it is then."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,6 +63,7 @@ class WaitingHost:
         self._ids = itertools.count(1)
         self._waits: dict[int, Wait] = {}
         self._answers: set[asyncio.Task[None]] = set()
+        self._retirement: asyncio.TimerHandle | None = None
         self._reading = asyncio.create_task(self._read(), name=f"trigger host {process.pid}")
 
     @classmethod
@@ -88,6 +92,7 @@ class WaitingHost:
         """Run a trigger until its wait is over."""
         number = next(self._ids)
         self._waits[number] = wait
+        self._reconsider_retirement()
         try:
             await self._process.send(StartTrigger(id=number, input=trigger))
             ending = await asyncio.shield(wait.ending)
@@ -96,6 +101,7 @@ class WaitingHost:
             raise
         finally:
             del self._waits[number]
+            self._reconsider_retirement()
         match ending:
             case TriggerDone(result=result):
                 return result
@@ -108,10 +114,20 @@ class WaitingHost:
 
     async def close(self) -> None:
         """Kill the process, with everything below it."""
-        self._reading.cancel()
-        self._process.kill()
+        self._retire()
         self._lose_all("was stopped")
         await self._process.wait_closed()
+
+    def _reconsider_retirement(self) -> None:
+        if self._retirement is not None:
+            self._retirement.cancel()
+            self._retirement = None
+        if not self._waits and self.alive:
+            self._retirement = asyncio.get_running_loop().call_later(LONGEST_IDLE, self._retire)
+
+    def _retire(self) -> None:
+        self._reading.cancel()
+        self._process.kill()
 
     async def _stop(self, number: int, wait: Wait) -> None:
         try:

@@ -16,7 +16,7 @@ import sys
 
 import structlog
 from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.sdk.execution_time import supervisor, task_runner
+from airflow.sdk.execution_time import supervisor
 from structlog.contextvars import bind_contextvars
 
 from temporal_airflow.models import BundleReference, TriggerInput
@@ -60,8 +60,9 @@ async def _serve(connection: socket.socket) -> None:
     host = TriggerHost(writer)
     beating = asyncio.create_task(host.beat())
     try:
-        while line := await reader.readline():
-            host.take(line)
+        with supervisor.set_supervisor_comms(TriggerComms(host.any_api)):
+            while line := await reader.readline():
+                host.take(line)
     except ConnectionResetError:
         log.debug("The worker is gone")
     finally:
@@ -83,7 +84,6 @@ class TriggerHost:
         self._running: set[asyncio.Task[None]] = set()
         self._importable: set[tuple[str, str | None]] = set()
         self._importing = asyncio.Lock()
-        task_runner.SUPERVISOR_COMMS = TriggerComms(self._any_api)  # type: ignore[assignment]
 
     def take(self, line: bytes) -> None:
         """Act on a message of the worker."""
@@ -97,6 +97,12 @@ class TriggerHost:
                     hosted.cancel(by_user=by_user)
             case Answer() as answer:
                 self._questions.take(answer)
+
+    def any_api(self) -> ExecutionApi:
+        """The API of some trigger."""
+        if not self._apis:
+            raise RuntimeError("A thread called the Task SDK after all triggers had ended")
+        return next(iter(self._apis.values()))
 
     async def beat(self) -> None:
         """Say that the loop turns, for as long as it does."""
@@ -128,8 +134,8 @@ class TriggerHost:
             log.exception("Trigger can't be hosted")
             self._send(TriggerBroken(id=trigger, error=one_line(f"{type(error).__name__}: {error}")))
         finally:
-            self._logs.close(trigger)
             del self._triggers[trigger], self._apis[trigger]
+            await asyncio.to_thread(self._logs.close, trigger, hosted.task_instance)
 
     def _open_log(self, trigger: int, wait: TriggerInput) -> None:
         task_log = logs.log_path(wait.run, wait.task_id, wait.map_index, wait.try_number)
@@ -148,11 +154,6 @@ class TriggerHost:
             if path not in sys.path:
                 sys.path.append(path)
             self._importable.add((bundle.name, bundle.version))
-
-    def _any_api(self) -> ExecutionApi:
-        if not self._apis:
-            raise RuntimeError("A thread called the Task SDK after all triggers had ended")
-        return next(iter(self._apis.values()))
 
     def _send_from_thread(self, message: Message) -> None:
         self._loop.call_soon_threadsafe(self._send, message)

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from airflow.sdk import log as airflow_logging
 from airflow.sdk._shared.secrets_masker import redact
+
+log = structlog.get_logger(__name__)
 
 
 class TriggerLogs:
@@ -47,7 +50,10 @@ class TriggerLogs:
         file = self._files.pop(trigger, None)
         storage = airflow_logging.load_remote_log_handler()
         if file and storage:
-            storage.upload(str(file[0]), task_instance)
+            try:
+                storage.upload(str(file[0]), task_instance)
+            except Exception:
+                log.exception("Failed to upload trigger logs to remote", path=str(file[0]))
 
     def write(self, line: bytes) -> int:
         """Take one line; called by logging, from any thread."""

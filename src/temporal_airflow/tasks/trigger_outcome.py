@@ -33,7 +33,7 @@ def fired(event: TriggerEvent, wait: TriggerInput, next_kwargs: Any, xcoms: XCom
         event: the first one.
         wait: what was waited for.
         next_kwargs: serialized arguments of the method that is called next.
-        xcoms: where the event's XComs go, beside those that the trigger wrote.
+        xcoms: where the event's XComs go.
     """
     try:
         event = _through_airflows_messages(event)
@@ -42,7 +42,7 @@ def fired(event: TriggerEvent, wait: TriggerInput, next_kwargs: Any, xcoms: XCom
     if isinstance(event, BaseTaskEndEvent):
         for key, value in (event.xcoms or {}).items():
             xcoms.set(wait.run.dag_id, wait.run.run_id, wait.task_id, key, serialize(value), wait.map_index)
-        return TriggerResult(end_state=event.task_instance_state, xcoms=xcoms.written())
+        return TriggerResult(end_state=event.task_instance_state)
     try:
         arguments = {**_decode_next_kwargs(next_kwargs), "event": event.payload}
     except Exception as error:  # noqa: BLE001  # serialized by user code's classes
@@ -51,7 +51,7 @@ def fired(event: TriggerEvent, wait: TriggerInput, next_kwargs: Any, xcoms: XCom
         serialized = serialize(arguments)
     except Exception as error:  # noqa: BLE001  # the payload is the user's
         return _unresumable("the event payload could not be serialized", error)
-    return TriggerResult(next_method=wait.deferral.next_method, next_kwargs=seal(serialized), xcoms=xcoms.written())
+    return TriggerResult(next_method=wait.deferral.next_method, next_kwargs=seal(serialized))
 
 
 def failed(error: BaseException | None) -> TriggerResult:

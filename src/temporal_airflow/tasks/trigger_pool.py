@@ -56,8 +56,9 @@ class TriggerPool:
 
     async def close(self) -> None:
         """Kill the host; waits that are still open are lost."""
-        if self._host is not None:
-            await self._host.close()
+        async with self._starting:
+            if self._host is not None:
+                await self._host.close()
 
     async def _living_host(self) -> WaitingHost:
         async with self._starting:
