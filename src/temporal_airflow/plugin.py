@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from temporalio.client import ClientConfig
+from temporalio.client import Client, ClientConfig
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import DataConverter, DefaultPayloadConverter
 from temporalio.plugin import SimplePlugin
@@ -26,8 +26,8 @@ from temporal_airflow.exceptions import InputError, SettingsError
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.bundles import bundle_environment
-from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
-from temporal_airflow.worker import HEARTBEAT_INTERVAL, WORKFLOW_TASKS, workflow_classes
+from temporal_airflow.tasks.slots import ProcessTemplate
+from temporal_airflow.worker import HEARTBEAT_INTERVAL, WORKFLOW_TASKS, build_trigger_worker, workflow_classes
 
 NAME = "temporal_airflow.TemporalAirflowPlugin"
 
@@ -85,8 +85,12 @@ class TemporalAirflowPlugin(SimplePlugin):
         self._settings.make_data_folder()
         async with ProcessTemplate.start(environment) as template:
             await template.ready()
-            pool = SlotPool(template, maximum=self._settings.concurrency)
-            async with self._activities[worker.task_queue].on(pool):
+            activities = self._activities[worker.task_queue]
+            without_plugins = Client(**{**worker.client.config(), "plugins": []})
+            async with (
+                activities.on(template, self._settings.concurrency),
+                build_trigger_worker(without_plugins, activities, worker.task_queue),
+            ):
                 await super().run_worker(worker, next)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:

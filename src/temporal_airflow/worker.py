@@ -29,6 +29,9 @@ STICKY_TIMEOUT = timedelta(seconds=3)
 """How long a run waits for the worker that has it in memory before any worker may take it: the SDK's 10 s would be
 added to every recovery from a lost worker."""
 
+MOST_TRIGGERS = 1000
+"""Deferred tasks that wait in one worker at once, as in one of Airflow's triggerers (``[triggerer] capacity``)."""
+
 HEARTBEAT_INTERVAL = timedelta(seconds=1)
 """How soon a cancellation reaches a task: it travels on the answer to a heartbeat."""
 
@@ -77,11 +80,10 @@ async def run_worker(
     """
     check_log_folder()
     settings.make_data_folder()
-    pool = SlotPool(template, maximum=settings.concurrency)
     activities = TaskActivities(client, settings.large_xcom_path)
     workers = _build_workers(client, settings, activities, task_queue, queues)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(activities.on(pool))
+        pool = await stack.enter_async_context(activities.on(template, settings.concurrency))
         for worker in workers:
             try:
                 await stack.enter_async_context(worker)
@@ -109,4 +111,17 @@ def _build_workers(
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
-    return [main, *(build(task_queue=identifiers.task_queue(task_queue, queue)) for queue in queues)]
+    others = [build(task_queue=identifiers.task_queue(task_queue, queue)) for queue in queues]
+    return [main, *others, build_trigger_worker(client, activities, task_queue)]
+
+
+def build_trigger_worker(client: Client, activities: TaskActivities, task_queue: str) -> Worker:
+    """The worker of what waits for deferred tasks of a task queue: no slot is taken, so many may wait at once."""
+    return Worker(
+        client,
+        task_queue=identifiers.trigger_queue(task_queue),
+        activities=activities.waiting_functions,
+        max_concurrent_activities=MOST_TRIGGERS,
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+    )

@@ -173,7 +173,7 @@ def test_when_every_way_fails_one_message_names_each(programs: Path, settings: S
     ]
     assert "no network" in lines[3]
     assert "module lookup disabled" in lines[4]
-    assert "--address" in lines[-1]
+    assert "[temporal] address" in lines[-1]
 
 
 def test_concurrent_finders_build_once(programs: Path, settings: Settings) -> None:

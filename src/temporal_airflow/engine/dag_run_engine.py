@@ -184,10 +184,12 @@ class DagRunEngine:
         if ti is None:
             return
         if result.end_state is None:
+            self._xcoms.write(result.xcoms)
             self._history_of(key).next_kwargs = result.next_kwargs
             outcomes.resume(ti, result.next_method, now)
         else:
-            self._xcoms.write(result.xcoms)
+            if result.end_state != TaskInstanceState.FAILED or not outcomes.should_retry(ti):
+                self._xcoms.write(result.xcoms)
             self._run_task_callbacks(ti, result.end_state, "ended by its trigger")
             outcomes.end_from_trigger(ti, result.end_state, now, self._dag, self._session)
         self._session.flush()

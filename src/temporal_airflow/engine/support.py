@@ -61,8 +61,8 @@ def _modules(task: Operator) -> set[str]:
     return {base.__module__ for base in getattr(operator_class, "__mro__", ())}
 
 
-def _defers(task: Operator) -> bool:
-    return bool(_argument(task, "deferrable", False)) or bool(_argument(task, "start_from_trigger", False))
+def _starts_from_trigger(task: Operator) -> bool:
+    return bool(_argument(task, "start_from_trigger", False))
 
 
 def _has_assets(task: Operator, name: str) -> bool:
@@ -85,9 +85,9 @@ def _listens_to_dag_runs() -> bool:
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
-        "deferrable operators",
-        "set deferrable=False, or use mode='reschedule' for a sensor",
-        of_task=_defers,
+        "operators that start in the triggerer (start_from_trigger)",
+        "set start_from_trigger=False: the operator then defers itself",
+        of_task=_starts_from_trigger,
     ),
     Refusal(
         "human-in-the-loop operators",

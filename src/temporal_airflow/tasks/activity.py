@@ -24,6 +24,8 @@ from temporal_airflow.models import (
     LoadFailure,
     TaskExecutionInput,
     TaskExecutionResult,
+    TriggerInput,
+    TriggerResult,
     XComQuestion,
 )
 from temporal_airflow.run_reader import RunReader, previous_run
@@ -46,7 +48,9 @@ from temporal_airflow.tasks.messages import (
     RunTask,
     TaskDone,
 )
-from temporal_airflow.tasks.slots import Slot, SlotPool
+from temporal_airflow.tasks.slots import ProcessTemplate, Slot, SlotPool
+from temporal_airflow.tasks.trigger_connection import TriggerBrokenError
+from temporal_airflow.tasks.trigger_pool import TriggerPool
 
 QUEUE_HEARTBEAT = 1.0
 """Seconds between heartbeats of an attempt that waits for a slot."""
@@ -68,6 +72,7 @@ class TaskActivities:
     def __init__(self, client: Client, large_xcom_path: str) -> None:
         self._client = client
         self._pool: SlotPool | None = None
+        self._triggers: TriggerPool | None = None
         self._large_xcom_path = large_xcom_path
         self._reader = RunReader(client)
         self.delivery = ResultDelivery(client)
@@ -77,15 +82,27 @@ class TaskActivities:
         """What to register with a worker."""
         return [self.run_airflow_task, self.run_airflow_callbacks, self.load_airflow_dag]
 
+    @property
+    def waiting_functions(self) -> list[Callable[..., Awaitable[object]]]:
+        """What to register with a worker of triggers: they take no slot, so many more may be open at once."""
+        return [self.run_airflow_trigger]
+
     @asynccontextmanager
-    async def on(self, pool: SlotPool) -> AsyncIterator[None]:
-        """Serve on a pool of slots for as long as the block runs; at its end the last results are delivered."""
-        self._pool = pool
+    async def on(self, template: ProcessTemplate, concurrency: int) -> AsyncIterator[SlotPool]:
+        """Serve in processes of a template for as long as the block runs; at its end the last results are delivered.
+
+        Args:
+            template: what task processes are forked from.
+            concurrency: how many tasks run at once.
+        """
+        self._pool = SlotPool(template, maximum=concurrency)
+        self._triggers = TriggerPool(template)
         try:
-            yield
+            yield self._pool
         finally:
             await self.delivery.finish(DELIVERY_TIMEOUT)
-            await pool.close()
+            await self._triggers.close()
+            await self._pool.close()
 
     @activity.defn(name=identifiers.TASK_ACTIVITY)
     async def run_airflow_task(self, attempt: TaskExecutionInput) -> TaskExecutionResult:
@@ -108,6 +125,17 @@ class TaskActivities:
         """Load a DAG from this worker's DAG bundles."""
         reply = await self._serve(LoadDag(input=request), Loaded)
         return reply.outcome
+
+    @activity.defn(name=identifiers.TRIGGER_ACTIVITY)
+    async def run_airflow_trigger(self, trigger: TriggerInput) -> TriggerResult:
+        """Wait for a deferred task; may be started anew any time."""
+        assert self._triggers is not None, "activities run inside `on`"
+        try:
+            return await self._triggers.run(trigger, activity.heartbeat, self._answer_to, by_user=_was_cancelled)
+        except ProcessLostError as error:
+            raise ApplicationError(str(error), type="ProcessLost") from error
+        except TriggerBrokenError as error:
+            raise ApplicationError(str(error), type="TriggerBroken") from error
 
     async def _serve(self, request: Request, reply_type: type[ReplyType]) -> ReplyType:
         """Let a slot serve a request.
@@ -167,13 +195,15 @@ class TaskActivities:
                     return message
 
     async def _answer(self, slot: Slot, ask: Ask) -> None:
+        await slot.send(await self._answer_to(ask))
+
+    async def _answer_to(self, ask: Ask) -> Answer:
         try:
-            answer = await self._look_up(ask)
+            return await self._look_up(ask)
         except DagRunNotFoundError:
-            answer = Answer(id=ask.id)
+            return Answer(id=ask.id)
         except Exception as error:  # noqa: BLE001  # the task raises it where it asked
-            answer = Answer(id=ask.id, error=f"{type(error).__name__}: {error}")
-        await slot.send(answer)
+            return Answer(id=ask.id, error=f"{type(error).__name__}: {error}")
 
     async def _look_up(self, ask: Ask) -> Answer:
         match ask.question:
@@ -186,6 +216,12 @@ class TaskActivities:
             case AskPreviousRun(dag_id=dag_id, logical_date=logical_date, state=state):
                 run = await previous_run(self._client, self._reader, dag_id, logical_date, state)
                 return Answer(id=ask.id, run=run)
+
+
+def _was_cancelled() -> bool:
+    """Whether somebody wants the wait to end, rather than the worker: only then a trigger's ``on_kill`` runs."""
+    details = activity.cancellation_details()
+    return details is not None and details.cancel_requested
 
 
 def _may_stop_gently() -> bool:
