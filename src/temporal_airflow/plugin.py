@@ -86,7 +86,9 @@ class TemporalAirflowPlugin(SimplePlugin):
         async with ProcessTemplate.start(environment) as template:
             await template.ready()
             activities = self._activities[worker.task_queue]
-            without_plugins = Client(**{**worker.client.config(), "plugins": []})
+            config = worker.client.config()
+            config["plugins"] = []  # else this one would also configure the worker of triggers
+            without_plugins = Client(**config)
             async with (
                 activities.on(template, self._settings.concurrency),
                 build_trigger_worker(without_plugins, activities, worker.task_queue),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.utils.state import TaskInstanceState
+
 from run_bench import RunBench
 from waiting import until
 

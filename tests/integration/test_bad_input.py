@@ -544,7 +544,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.sensors.external_task import ExternalTaskSensor
-from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Asset, AsyncCallback, DeadlineAlert, DeadlineReference, task
 
 def t(): ...
@@ -572,9 +572,8 @@ class Listening(AirflowPlugin):
 
 # What uses a feature, by the feature's first words; one that isn't here uses INSTALLATION.
 TASKS = {
-    "deferrable operators": [
-        "TimeDeltaSensor(task_id='t', delta=timedelta(1), deferrable=True)",
-        "TimeDeltaSensor.partial(task_id='t', deferrable=True).expand(delta=[timedelta(1)])",
+    "operators that start in the triggerer": [
+        "DateTimeSensorAsync(task_id='t', target_time='2026-01-01T00:00:00+00:00', start_from_trigger=True)",
     ],
     "human-in-the-loop operators": ["ApprovalOperator(task_id='t', subject='Go?')"],
     "operators that start or watch other DAGs": [

@@ -30,11 +30,12 @@ from temporal_airflow.models import (
     XComRecord,
     XComValue,
 )
-from temporal_airflow.tasks import sealing, trigger_connection
+from temporal_airflow.tasks import sealing
 from temporal_airflow.tasks.messages import Answer, Ask
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
-from temporal_airflow.tasks.trigger_connection import TriggerBrokenError
-from temporal_airflow.tasks.trigger_pool import TriggerPool
+from temporal_airflow.tasks.triggers import connection
+from temporal_airflow.tasks.triggers.connection import TriggerBrokenError
+from temporal_airflow.tasks.triggers.pool import TriggerPool
 from waiting import until
 
 State = TaskInstanceState
@@ -413,7 +414,7 @@ async def test_waits_in_a_host_that_dies_are_lost_and_the_next_gets_another(benc
 
 async def test_a_host_that_is_blocked_is_killed(bench: TriggerBench, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = TriggerPool(bench.tasks.template)
-    monkeypatch.setattr(trigger_connection, "LONGEST_SILENCE", 3.0)
+    monkeypatch.setattr(connection, "LONGEST_SILENCE", 3.0)
     with pytest.raises(ProcessLostError, match="blocked its event loop"):
         await pool.run(bench.input(scripted("block")), bench.beat, bench.answer)
     assert bench.notes("block") == ["blocks"]
@@ -426,7 +427,7 @@ async def test_a_host_that_is_idle_goes(bench: TriggerBench, monkeypatch: pytest
     await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)
     assert pool._host is not None
     idle = psutil.Process(pool._host._process.pid)
-    monkeypatch.setattr(trigger_connection, "LONGEST_IDLE", 0.1)
+    monkeypatch.setattr(connection, "LONGEST_IDLE", 0.1)
     await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)
     await until("the idle host is gone", lambda: not idle.is_running() or idle.status() == psutil.STATUS_ZOMBIE)
     assert (await pool.run(bench.input(scripted("fire")), bench.beat, bench.answer)).next_method == "resume"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import log as airflow_logging
 
-from temporal_airflow.tasks.trigger_logs import TriggerLogs
+from temporal_airflow.tasks.triggers.logs import TriggerLogs
 
 
 class Storage:

@@ -49,8 +49,8 @@ from temporal_airflow.tasks.messages import (
     TaskDone,
 )
 from temporal_airflow.tasks.slots import ProcessTemplate, Slot, SlotPool
-from temporal_airflow.tasks.trigger_connection import TriggerBrokenError
-from temporal_airflow.tasks.trigger_pool import TriggerPool
+from temporal_airflow.tasks.triggers.connection import TriggerBrokenError
+from temporal_airflow.tasks.triggers.pool import TriggerPool
 
 QUEUE_HEARTBEAT = 1.0
 """Seconds between heartbeats of an attempt that waits for a slot."""

@@ -62,7 +62,7 @@ class LoadDag(Message):
 
 
 class HostTriggers(Message):
-    """Become a trigger host, for good: from then on :mod:`~temporal_airflow.tasks.trigger_messages` are spoken."""
+    """Become a trigger host, for good: from then on :mod:`~temporal_airflow.tasks.triggers.messages` are spoken."""
 
     kind: Literal["host_triggers"] = "host_triggers"
 

@@ -45,10 +45,10 @@ def serve(connection: socket.socket) -> None:
 
 
 def _host_triggers(connection: socket.socket) -> None:
-    from temporal_airflow.tasks import trigger_host
+    from temporal_airflow.tasks.triggers import host
 
     _warm_up()
-    trigger_host.serve(connection)
+    host.serve(connection)
 
 
 def _serve_one(request: Request, channel: Channel) -> AnyReply:

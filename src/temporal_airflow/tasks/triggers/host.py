@@ -24,11 +24,11 @@ from temporal_airflow.settings import load_settings
 from temporal_airflow.tasks import logs, messages, process_tree
 from temporal_airflow.tasks.execution_api import client as execution_api
 from temporal_airflow.tasks.execution_api.client import ExecutionApi
-from temporal_airflow.tasks.hosted_trigger import HostedTrigger
 from temporal_airflow.tasks.messages import Answer, Heartbeat, Message
-from temporal_airflow.tasks.trigger_comms import TriggerComms, own_api
-from temporal_airflow.tasks.trigger_logs import TriggerLogs
-from temporal_airflow.tasks.trigger_messages import (
+from temporal_airflow.tasks.triggers.comms import TriggerComms, own_api
+from temporal_airflow.tasks.triggers.hosted_trigger import HostedTrigger
+from temporal_airflow.tasks.triggers.logs import TriggerLogs
+from temporal_airflow.tasks.triggers.messages import (
     CancelTrigger,
     StartTrigger,
     TriggerBroken,
@@ -36,7 +36,7 @@ from temporal_airflow.tasks.trigger_messages import (
     TriggerDone,
     to_host,
 )
-from temporal_airflow.tasks.trigger_questions import Questions, TriggerAsker
+from temporal_airflow.tasks.triggers.questions import Questions, TriggerAsker
 from temporal_airflow.tasks.try_record import one_line
 
 HEARTBEAT_INTERVAL = 1.0

@@ -23,9 +23,9 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from temporal_airflow.models import TriggerInput, TriggerResult
-from temporal_airflow.tasks import trigger_outcome
 from temporal_airflow.tasks.execution_api.xcoms import XComCalls
 from temporal_airflow.tasks.sealing import unseal
+from temporal_airflow.tasks.triggers import outcome
 
 FAREWELL = 2.0
 """Seconds that a trigger may go on after its first event; about what Airflow's triggerer needs to notice."""
@@ -97,20 +97,20 @@ class HostedTrigger:
             trigger = self._create(arguments)
         except (Exception, SystemExit) as error:  # user code may raise anything
             log.exception("Trigger failed to load code", classpath=self._wait.deferral.classpath)
-            return trigger_outcome.failed(error)
+            return outcome.failed(error)
         self._life = asyncio.create_task(self._live(trigger), name=self._name)
         await asyncio.sleep(0)  # a life that hasn't begun could be cancelled without a clean-up
         ends: set[asyncio.Future[Any]] = {self._life, self._first_event, self._cancelled}
         await asyncio.wait(ends, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
         if self._first_event.done():
-            return trigger_outcome.fired(self._first_event.result(), self._wait, next_kwargs, self._xcoms)
+            return outcome.fired(self._first_event.result(), self._wait, next_kwargs, self._xcoms)
         if self._life.done():
-            return trigger_outcome.failed(_why_it_ended(self._life, self._name))
+            return outcome.failed(_why_it_ended(self._life, self._name))
         if self._cancelled.done():
             await self._end_life()
             return None
         log.error("Trigger cancelled due to timeout")
-        return trigger_outcome.timed_out()
+        return outcome.timed_out()
 
     def _create(self, arguments: Any) -> BaseTrigger:
         trigger_class = import_string(self._wait.deferral.classpath)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from temporal_airflow.models import TriggerInput, TriggerResult
 from temporal_airflow.tasks.messages import Answer, Ask
 from temporal_airflow.tasks.process_template import ProcessTemplate
-from temporal_airflow.tasks.trigger_connection import Wait, WaitingHost
+from temporal_airflow.tasks.triggers.connection import Wait, WaitingHost
 
 __all__ = ["TriggerPool"]
 

@@ -16,7 +16,7 @@ from temporal_airflow.exceptions import ProcessLostError, TemporalAirflowError
 from temporal_airflow.models import TriggerInput, TriggerResult
 from temporal_airflow.tasks.messages import Answer, Ask, Heartbeat, HostTriggers
 from temporal_airflow.tasks.slot_connection import Slot
-from temporal_airflow.tasks.trigger_messages import (
+from temporal_airflow.tasks.triggers.messages import (
     CancelTrigger,
     Ending,
     FromHost,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from temporal_airflow.tasks.channel import QuestionFailedError
 from temporal_airflow.tasks.messages import Answer, Question
-from temporal_airflow.tasks.trigger_messages import TriggerAsk
+from temporal_airflow.tasks.triggers.messages import TriggerAsk
 
 
 class Questions:
