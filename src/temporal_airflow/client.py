@@ -56,6 +56,12 @@ QUICK_ANSWER = 2.0
 QUERY_PATIENCE = 10.0
 """Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
 
+SETTLE_PATIENCE = 2.0
+"""Seconds for a run to take note of what happened."""
+
+SETTLE_LOOK = 0.05
+"""Seconds between two looks whether it has."""
+
 UNANSWERED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
 """How a query fails that nobody answers."""
 
@@ -209,6 +215,24 @@ class DagRunClient:
         """Whether a run has not ended yet."""
         description = await self._describe(workflow_id, workflow_id)
         return description.status == WorkflowExecutionStatus.RUNNING
+
+    async def settle(self, workflow_id: str) -> bool:
+        """Wait a moment until a run has taken note of what happened to its tasks.
+
+        A worker that leaves before takes a step of the run with it, which another worker gets only after its timeout.
+
+        Returns:
+            Whether the run is still open.
+        """
+        for _ in range(round(SETTLE_PATIENCE / SETTLE_LOOK)):
+            description = await self._describe(workflow_id, workflow_id)
+            raw = description.raw_description
+            if description.status != WorkflowExecutionStatus.RUNNING:
+                return False
+            if not raw.HasField("pending_workflow_task") and not raw.pending_activities:
+                break
+            await asyncio.sleep(SETTLE_LOOK)
+        return True
 
     async def cancel(self, workflow_id: str) -> None:
         """Ask a run to end: running tasks get ``on_kill``; returns before it has ended."""

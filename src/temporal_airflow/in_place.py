@@ -23,7 +23,7 @@ from temporal_airflow.models import LoadedDag
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
-from temporal_airflow.worker import run_worker
+from temporal_airflow.worker import RunningWorker, run_worker
 
 Report = Callable[[str], None]
 
@@ -43,14 +43,14 @@ class InPlace:
     settings: Settings
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
+    async def worker(self) -> AsyncIterator[RunningWorker]:
         """Serve the private task queue for as long as the block runs.
 
         Another command of this folder may have lent its tasks: they may end, unless the block ends by an exception.
         """
         async with run_worker(self.connection.client, self.template, self.settings, self.task_queue) as running:
             try:
-                yield
+                yield running
             except BaseException:
                 await running.kill_tasks()
                 raise

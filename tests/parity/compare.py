@@ -30,15 +30,22 @@ NOT_RECORDED = "needs more than stock Airflow has here: its run did not end"
 
 @dataclass
 class Report:
-    """What came of a comparison."""
+    """What came of a comparison.
+
+    Attributes:
+        excluded: why, by DAG.
+        errors: what our tasks said that differ.
+    """
 
     identical: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     different: dict[str, list[Difference]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         total = len(self.identical) + len(self.excluded) + len(self.different)
         lines = ["Differences:", *(f"  {each}" for found in self.different.values() for each in found)]
+        lines += ["Errors of tasks that differ:", *(f"  {task}: {error}" for task, error in self.errors.items())]
         lines += ["Excluded:", *(f"  {dag_id}: {reason}" for dag_id, reason in sorted(self.excluded.items()))]
         counts = f"{len(self.identical)} of {total} identical, {len(self.excluded)} excluded"
         return "\n".join([*lines, f"{counts}, {len(self.different)} different"])
@@ -103,7 +110,7 @@ async def _compare(records: Records, home: Path, *, side_by_side: bool) -> Repor
         normalise = normaliser(home, home / "scratch")
 
         async def one(dag: CorpusDag, expected: dict[str, Any] | None) -> None:
-            reason = corpus.EXCLUDED.get(dag.dag_id) or (not side_by_side and corpus.CLOCK_DEPENDENT.get(dag.dag_id))
+            reason = corpus.EXCLUDED.get(dag.dag_id) or (not side_by_side and corpus.UNFORESEEABLE.get(dag.dag_id))
             if reason:
                 report.excluded[dag.dag_id] = reason
                 return
@@ -138,6 +145,11 @@ async def _compare_one(ours: Any, dag: CorpusDag, expected: Any, normalise: Any,
     found = differences(expected, normalised(outcome, normalise))
     if found:
         report.different[dag.dag_id] = found
+        report.errors |= {
+            f"{dag.dag_id}, {task}": error
+            for task, error in ours.errors[dag.dag_id].items()
+            if any(each.task == task for each in found)
+        }
     else:
         report.identical.append(dag.dag_id)
 

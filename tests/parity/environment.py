@@ -1,6 +1,7 @@
 """The environment that both sides of a comparison run in: the same DAG bundles, plugins, connections and dice.
 
-It must not import Airflow: it is written before Airflow reads it.
+It must not import Airflow: it is written before Airflow reads it. Hashes are fixed: Airflow pushes some XComs in the
+order of a set.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def shared_environment(home: Path) -> dict[str, str]:
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "True",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "PYTHONHASHSEED": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(FIXED_CHANCE), os.environ.get("PYTHONPATH")))),
     }
 

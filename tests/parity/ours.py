@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,13 @@ class Ours:
 
     Attributes:
         scratch: where DAGs leave notes.
+        errors: what failed tasks said, by DAG and task: not compared, but it explains a difference.
     """
 
     temporal: Client
     template: ProcessTemplate
     scratch: Path
+    errors: dict[str, dict[str, str]] = field(default_factory=dict)
 
     async def load(self, dag_id: str, path: Path) -> LoadedDag:
         """Load a DAG as a run of it is submitted.
@@ -81,6 +83,9 @@ class Ours:
         client = DagRunClient(self.temporal)
         workflow_id = await client.start(loaded, task_queue=TASK_QUEUE, route_queues=False)
         result = await client.result(workflow_id)
+        self.errors[dag_id] = {
+            outcome.label(ti.task_id, ti.map_index): ti.error for ti in result.snapshot.task_instances if ti.error
+        }
         history = await self.temporal.get_workflow_handle(workflow_id).fetch_history()
         failures = list(_failed_workflow_tasks(history))
         assert not failures, f"workflow tasks of {dag_id} failed: {failures}"
@@ -121,7 +126,10 @@ def _tasks(loaded: LoadedDag, result: DagExecutionResult, attempts: list[Attempt
     ended = Counter((each.input.task_id, each.input.map_index, each.result.state) for each in attempts)
     executed = {(each.input.task_id, each.input.map_index) for each in attempts}
     task_instances = result.snapshot.task_instances
-    spans = {_key(ti): Span(ti.task_id, ti.start_date, ti.end_date, _key(ti) in executed) for ti in task_instances}
+    spans = {
+        _key(ti): Span(ti.task_id, ti.map_index, ti.start_date, ti.end_date, _key(ti) in executed)
+        for ti in task_instances
+    }
     return {
         outcome.label(ti.task_id, ti.map_index): TaskOutcome(
             state=ti.state.value if ti.state else None,
@@ -157,11 +165,20 @@ def _asset_events(attempt: Attempt) -> Iterator[dict[str, Any]]:
         key = {"name": outlet.get("name"), "uri": outlet.get("uri")}
         own = [e for e in said.outlet_events if "source_alias_name" not in e and e["dest_asset_key"] == key]
         for event in own or [{}]:
-            yield {**key, "extra": event.get("extra") or {}, "source": source, "aliases": []}
+            yield _asset_event(key, event, source)
     for event in said.outlet_events:
         if "source_alias_name" in event:
-            aliases = [event["source_alias_name"]]
-            yield {**event["dest_asset_key"], "extra": event["extra"] or {}, "source": source, "aliases": aliases}
+            yield _asset_event(event["dest_asset_key"], event, source)
+
+
+def _asset_event(key: dict[str, Any], event: dict[str, Any], source: str) -> dict[str, Any]:
+    return {
+        **key,
+        "extra": event.get("extra") or {},
+        "partition_key": event.get("partition_key"),
+        "source": source,
+        "aliases": [event["source_alias_name"]] if "source_alias_name" in event else [],
+    }
 
 
 async def _attempts(temporal: Client, history: WorkflowHistory) -> AsyncIterator[Attempt]:

@@ -10,7 +10,7 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +69,7 @@ class Span:
     """When a task instance started and ended, for the order of tasks."""
 
     task_id: str
+    map_index: int
     start: datetime | None
     end: datetime | None
     executed: bool
@@ -91,16 +92,22 @@ def upstream_of(serialized_dag: Mapping[str, Any]) -> dict[str, tuple[str, ...]]
     return {task_id: tuple(sorted(ids)) for task_id, ids in upstream.items() if rules[task_id] not in EAGER_RULES}
 
 
-def started_before(span: Span, spans: Collection[Span], upstream: Iterable[str]) -> tuple[str, ...]:
-    """Upstream tasks that a task instance did not wait for."""
+def started_before(span: Span, spans: Collection[Span], upstream: Collection[str]) -> tuple[str, ...]:
+    """Upstream tasks that a task instance did not wait for.
+
+    Between mapped tasks only instances of the same map index count: in a mapped group each index goes its own way.
+    """
     if not span.executed or span.start is None:
         return ()
     start = span.start
-    return tuple(
-        task_id
-        for task_id in upstream
-        if any(other.end is None or other.end > start for other in spans if other.task_id == task_id)
-    )
+    early = {
+        other.task_id
+        for other in spans
+        if other.task_id in upstream
+        and (min(span.map_index, other.map_index) < 0 or span.map_index == other.map_index)
+        and (other.end is None or other.end > start)
+    }
+    return tuple(sorted(early))
 
 
 def read_notes(folder: Path) -> dict[str, list[str]]:
@@ -111,8 +118,11 @@ def read_notes(folder: Path) -> dict[str, list[str]]:
 
 
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+PROCESS_ID = re.compile(r"\bPID: \d+")
+LENGTH_OF_TIME = re.compile(r"\b\d+\.\d+ seconds")
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 TIME = re.compile(r"\b(?P<year>20\d\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
+DATE_COMMAND = re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+ 20\d\d\b")
 EPOCH_SECONDS = (datetime(YEAR_OF_NOW, 1, 1).astimezone().timestamp(), 4e9)
 
 
@@ -144,6 +154,9 @@ class Normaliser:
             text = text.replace(folder, name)
         text = UUID.sub("<uuid>", text)
         text = ADDRESS.sub("at <address>", text)
+        text = PROCESS_ID.sub("PID: <pid>", text)
+        text = DATE_COMMAND.sub("<time>", text)
+        text = LENGTH_OF_TIME.sub("<time>", text)
         text = TIME.sub(lambda match: match[0] if int(match["year"]) < YEAR_OF_NOW else "<time>", text)
         return re.sub(rf"\b{re.escape(socket.gethostname())}\b", "<host>", text)
 

@@ -36,7 +36,9 @@ REPRESENTATIVE = (
     "retries",
     "sensors_return_values",
     "teardown_in_mapped_group",
-    "trigger_rules",
+    "trigger_rules_all",
+    "trigger_rules_none",
+    "trigger_rules_one",
 )
 
 Runs = dict[str, asyncio.Task[dict[str, Any]]]

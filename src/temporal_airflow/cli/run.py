@@ -23,6 +23,7 @@ from temporal_airflow.exceptions import ExitCode, InputError, LeftAtOnceError
 from temporal_airflow.in_place import InPlace, open_in_place
 from temporal_airflow.models import DagRunRecord, LoadDagInput, LoadedDag, XComRequest
 from temporal_airflow.settings import load_settings
+from temporal_airflow.worker import RunningWorker
 
 
 def run(  # noqa: PLR0917  # Typer reads the command's options from here
@@ -75,19 +76,23 @@ async def _run(  # noqa: PLR0917  # one for one the command's options
         for warning in loaded.definition.warnings:
             warn(warning)
         async with open_in_place(template, folder, settings, ephemeral=ephemeral, report=report) as place:
-            record = await _run_to_end(place, loaded, output, with_xcom=with_xcom)
             url = place.connection.workflow_url(identifiers.workflow_id(loaded.run.dag_id, loaded.run.run_id))
+            if url:
+                report(f"Temporal UI: {url}")
+            record = await _run_to_end(place, loaded, output, with_xcom=with_xcom)
     if output == options.Output.TABLE and not stderr.is_terminal:
         stdout.print(run_table(record))
-    print_summary(stderr, record, None if ephemeral else url)
+    print_summary(stderr, record)
+    if not ephemeral and place.connection.embedded:
+        report("`temporal-airflow dev` brings the server and its UI up again to look at this run.")
     return ExitCode.SUCCESS if record.state == DagRunState.SUCCESS else ExitCode.RUN_FAILED
 
 
 async def _run_to_end(place: InPlace, loaded: LoadedDag, output: options.Output, *, with_xcom: bool) -> DagRunRecord:
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)  # a lost attempt is shown by the view
-    async with place.worker():
+    async with place.worker() as worker:
         workflow_id = await _start_or_join(place, loaded)
-        async with _interrupts_cancel(place, workflow_id, loaded):
+        async with _interrupts_cancel(place, worker, workflow_id, loaded):
             record = await _follow(place, workflow_id)
         if output == options.Output.JSON:
             xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
@@ -110,8 +115,20 @@ async def _follow(place: InPlace, workflow_id: str) -> DagRunRecord:
     return record
 
 
+async def _what_is_left(place: InPlace, workflow_id: str, loaded: LoadedDag) -> str:
+    run = f"The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r}"
+    if not await place.client.settle(workflow_id):
+        return f"Left at once. {run} has ended, cancelled."
+    return (
+        f"Left at once. {run} is being cancelled; its tasks here are stopped, and it ends when a worker serves it "
+        f"again: `temporal-airflow run FILE --run-id {loaded.run.run_id}`."
+    )
+
+
 @asynccontextmanager
-async def _interrupts_cancel(place: InPlace, workflow_id: str, loaded: LoadedDag) -> AsyncIterator[None]:
+async def _interrupts_cancel(
+    place: InPlace, worker: RunningWorker, workflow_id: str, loaded: LoadedDag
+) -> AsyncIterator[None]:
     """First Ctrl-C: cancel the run and go on watching; second: leave."""
     loop = asyncio.get_running_loop()
     main_task = asyncio.current_task()
@@ -130,11 +147,8 @@ async def _interrupts_cancel(place: InPlace, workflow_id: str, loaded: LoadedDag
     try:
         yield
     except asyncio.CancelledError as error:
-        raise LeftAtOnceError(
-            f"Left at once. The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r} is being cancelled; its tasks "
-            "here are stopped, and it ends when a worker serves it again: "
-            f"`temporal-airflow run FILE --run-id {loaded.run.run_id}`."
-        ) from error
+        await worker.kill_tasks()
+        raise LeftAtOnceError(await _what_is_left(place, workflow_id, loaded)) from error
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

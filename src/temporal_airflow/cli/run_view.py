@@ -87,8 +87,8 @@ def run_table(record: DagRunRecord) -> Group:
     return Group(heading, table)
 
 
-def print_summary(console: Console, record: DagRunRecord, url: str | None) -> None:
-    """Say how a run ended: its failed tasks with the end of their logs, and where to look."""
+def print_summary(console: Console, record: DagRunRecord) -> None:
+    """Say how a run ended: its failed tasks with the end of their logs, and how many of each state."""
     failed = [ti for ti in record.task_instances if ti.state == TaskInstanceState.FAILED]
     for ti in failed[:SHOWN_FAILURES]:
         _print_failure(console, record, ti)
@@ -101,8 +101,6 @@ def print_summary(console: Console, record: DagRunRecord, url: str | None) -> No
             "Run ", _coloured(record.state.value), f" after {took.total_seconds():.1f} s: {counted or 'no tasks'}"
         )
     )
-    if url:
-        console.print(f"Temporal UI: {url}", style="dim", markup=False)
 
 
 def run_json(record: DagRunRecord, xcoms: Iterable[XComRecord] | None = None) -> dict[str, Any]:

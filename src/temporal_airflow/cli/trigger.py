@@ -66,12 +66,14 @@ async def _trigger(
             warn(warning)
         workflow_id = await client.start(loaded, task_queue=settings.task_queue, route_queues=True)
         typer.echo(workflow_id)
+        if url := connection.workflow_url(workflow_id):
+            report(f"Temporal UI: {url}")
         if not wait:
             return ExitCode.SUCCESS
         with RunView(stderr) as view:
             async for record in client.watch(workflow_id):
                 view.show(record)
-        print_summary(stderr, record, connection.workflow_url(workflow_id))
+        print_summary(stderr, record)
     return ExitCode.SUCCESS if record.state == DagRunState.SUCCESS else ExitCode.RUN_FAILED
 
 

@@ -66,14 +66,9 @@ def _import_scheduling_code() -> None:
         settings.configure_vars()
         configure_logging(log_level=LOG_LEVEL, namespace_log_levels=QUIET, output=sys.stderr)
     airflow.models.import_all_models()
-    import airflow.api_fastapi.execution_api.datamodels.taskinstance
-    import airflow.models.expandinput
-    import airflow.serialization.definitions.mappedoperator
-    import airflow.serialization.serialized_objects
-
     configure_mappers()
 
-    from temporal_airflow.engine import database, seams
+    from temporal_airflow.engine import dag_run_engine, database, seams  # noqa: F401  # the engine imports the rest
 
     seams.install(seams.ENGINE_SEAMS)
     database.prepare_template()

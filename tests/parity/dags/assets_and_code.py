@@ -39,7 +39,7 @@ def emits_asset_events():  # noqa: C901  # one task for each way
     def silent_alias():
         return 1
 
-    @task(outlets=[ONE], retries=1, retry_delay=0.2)
+    @task(outlets=[ONE], retries=1, retry_delay=3)
     def fails_first(ti=None, outlet_events=None):
         outlet_events[ONE].extra = {"try": ti.try_number}
         if ti.try_number == 1:

@@ -48,7 +48,7 @@ def calls_back():
     def good():
         return 1
 
-    @task(retries=1, retry_delay=0.2)
+    @task(retries=1, retry_delay=3)
     def bad():
         raise KeyError("bad")
 
@@ -67,7 +67,10 @@ def calls_back():
     EmptyOperator(task_id="empty_with_callbacks")
 
 
-@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=[dag_called("1"), dag_called("2")])
+@a_dag(
+    on_failure_callback=dag_called("dag failure"),
+    on_success_callback=[dag_called("1", last=True), dag_called("2", last=True)],
+)
 def calls_back_on_success():
     @task
     def last():
@@ -76,12 +79,12 @@ def calls_back_on_success():
     EmptyOperator(task_id="first") >> last()
 
 
-@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success"))
+@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success", last=True))
 def calls_back_on_empty_success():
     EmptyOperator(task_id="only")
 
 
-@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success"))
+@a_dag(on_failure_callback=dag_called("dag failure"), on_success_callback=dag_called("dag success", last=True))
 def calls_back_on_skipped_run():
     @task
     def skipped():
@@ -90,7 +93,17 @@ def calls_back_on_skipped_run():
     skipped() >> EmptyOperator(task_id="follows")
 
 
+@a_dag(on_failure_callback=dag_called("dag failure", last=True))
+def calls_back_on_failure():
+    @task
+    def fails():
+        raise ValueError
+
+    fails() >> EmptyOperator(task_id="upstream_failed")
+
+
 calls_back()
+calls_back_on_failure()
 calls_back_on_success()
 calls_back_on_empty_success()
 calls_back_on_skipped_run()

@@ -17,7 +17,9 @@ from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTerminated
 from leave_notes import a_dag, dag_called, note, task_called
 
-SHORT = timedelta(seconds=0.2)
+SHORT = timedelta(seconds=3)
+"""Longer than the scheduler takes to hear of a process's end: else it takes the next try for a lost one."""
+
 ALL_CALLBACKS = {
     "on_execute_callback": task_called("execute"),
     "on_success_callback": task_called("success"),
@@ -56,7 +58,7 @@ def retries():  # noqa: C901  # one task for each way
     def is_terminated():
         raise AirflowTaskTerminated("over")
 
-    @task(retries=2, retry_delay=SHORT, retry_exponential_backoff=True, max_retry_delay=timedelta(seconds=1))
+    @task(retries=2, retry_delay=SHORT, retry_exponential_backoff=True, max_retry_delay=timedelta(seconds=5))
     def backs_off(**context):
         note(context, "tries", f"backs_off {context['ti'].try_number}")
         raise ValueError
@@ -155,7 +157,7 @@ def times_out_in_tasks():
     quick()
 
 
-@a_dag(dagrun_timeout=timedelta(seconds=4), **ON_RUN)
+@a_dag(dagrun_timeout=timedelta(seconds=20), **ON_RUN)
 def times_out_as_run():
     @task(**ALL_CALLBACKS)
     def quick():

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
@@ -183,6 +185,7 @@ def maps_groups_with_failures():
             if n == 2:
                 raise ValueError(n)
             if n == 3:
+                time.sleep(5)
                 raise AirflowSkipException
             return n
 
@@ -231,7 +234,7 @@ def maps_with_names():
 
 @a_dag()
 def maps_with_partial_failures():
-    @task(retries=1, retry_delay=0.2)
+    @task(retries=1, retry_delay=3)
     def flaky(n, ti=None):
         if n == 2 and ti.try_number == 1:
             raise ValueError("once")

@@ -13,6 +13,9 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from leave_notes import a_dag, note, scratch, task_called
 
+INTERVAL = {"poke": 1, "reschedule": 4}
+"""Seconds; a sensor that is rescheduled sooner than the scheduler hears of it counts as lost under Airflow."""
+
 CALLED = {
     "on_failure_callback": task_called("failure"),
     "on_skipped_callback": task_called("skipped"),
@@ -56,7 +59,7 @@ class Broken(BaseSensorOperator):
 @a_dag()
 def pokes():
     for mode in ("poke", "reschedule"):
-        common = {"mode": mode, "poke_interval": 1, "timeout": 60, **CALLED}
+        common = {"mode": mode, "poke_interval": INTERVAL[mode], "timeout": 60, **CALLED}
         Nth(task_id=f"{mode}_third", **common)
         Nth(task_id=f"{mode}_skips", error=AirflowSkipException("skip"), **common)
         Nth(task_id=f"{mode}_fails", error=AirflowFailException("fail"), **common)
@@ -64,25 +67,25 @@ def pokes():
         Nth(task_id=f"{mode}_raises", error=ValueError("raise"), **common)
         Broken(task_id=f"{mode}_broken_softly", soft_fail=True, **common)
         Broken(task_id=f"{mode}_broken_never_fails", never_fail=True, **common)
-        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common | {"timeout": 4})
-        Nth(task_id=f"{mode}_backs_off", exponential_backoff=True, max_wait=timedelta(seconds=2), **common)
+        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common | {"timeout": 10})
+        Nth(task_id=f"{mode}_backs_off", exponential_backoff=True, max_wait=timedelta(seconds=4), **common)
 
 
 @a_dag()
 def sensors_time_out():
     for mode in ("poke", "reschedule"):
-        common = {"mode": mode, "poke_interval": 1, "timeout": 2, **CALLED}
+        common = {"mode": mode, "poke_interval": INTERVAL[mode], "timeout": 6, **CALLED}
         Never(task_id=f"{mode}_fails", **common) >> EmptyOperator(task_id=f"after_{mode}_fails")
         Never(task_id=f"{mode}_soft", soft_fail=True, **common) >> EmptyOperator(task_id=f"after_{mode}_soft")
         Never(task_id=f"{mode}_never", never_fail=True, **common)
-        Never(task_id=f"{mode}_retries", retries=1, retry_delay=0.2, **common)
+        Never(task_id=f"{mode}_retries", retries=1, retry_delay=3, **common)
 
 
 @a_dag()
 def sensors_retry():
     """Each try of a rescheduling sensor counts from its own start."""
 
-    @task.sensor(mode="reschedule", poke_interval=1, timeout=60, retries=1, retry_delay=0.2)
+    @task.sensor(mode="reschedule", poke_interval=4, timeout=60, retries=1, retry_delay=3)
     def fails_at_second_poke(**context):
         pokes = count(context)
         if pokes == 2:
@@ -98,7 +101,7 @@ def sensors_return_values():
     def returns_value() -> PokeReturnValue:
         return PokeReturnValue(is_done=True, xcom_value={"found": [1, 2]})
 
-    @task.sensor(poke_interval=1, timeout=60, mode="reschedule")
+    @task.sensor(poke_interval=4, timeout=60, mode="reschedule")
     def returns_value_later(**context) -> PokeReturnValue:
         return PokeReturnValue(is_done=count(context) >= 2, xcom_value="later")
 
@@ -123,7 +126,7 @@ def standard_sensors():
 
     path = "{{ dag_run.conf.scratch }}/file"
     FileSensor(task_id="file", filepath=path, fs_conn_id="fs", poke_interval=1, timeout=60)
-    FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", poke_interval=1, timeout=60, mode="reschedule")
+    FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", poke_interval=4, timeout=60, mode="reschedule")
     BashSensor(task_id="bash", bash_command="test -e " + path, poke_interval=1, timeout=60)
     BashSensor(task_id="bash_fails", bash_command="exit 4", retry_exit_code=3, poke_interval=1, timeout=3)
     PythonSensor(task_id="python", python_callable=lambda: True, poke_interval=1, timeout=60)
@@ -132,7 +135,7 @@ def standard_sensors():
 
 @a_dag()
 def maps_sensors():
-    @task.sensor(mode="reschedule", poke_interval=1, timeout=60)
+    @task.sensor(mode="reschedule", poke_interval=4, timeout=60)
     def waits(n, **context):
         name = f"waits {context['ti'].map_index}"
         note(context, name, "poke")
