@@ -126,11 +126,11 @@ def standard_sensors():
 
     path = "{{ dag_run.conf.scratch }}/file"
     FileSensor(task_id="file", filepath=path, fs_conn_id="fs", poke_interval=1, timeout=60)
-    FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", poke_interval=4, timeout=60, mode="reschedule")
+    later = FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", timeout=60, mode="reschedule")
     BashSensor(task_id="bash", bash_command="test -e " + path, poke_interval=1, timeout=60)
     BashSensor(task_id="bash_fails", bash_command="exit 4", retry_exit_code=3, poke_interval=1, timeout=3)
     PythonSensor(task_id="python", python_callable=lambda: True, poke_interval=1, timeout=60)
-    makes_file()
+    makes_file() >> later
 
 
 @a_dag()
