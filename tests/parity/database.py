@@ -1,6 +1,7 @@
 """A PostgreSQL server of its own for Airflow, and the processes of a recording.
 
-Several Airflow components in one SQLite file wait for each other for ever. It must not know what is in the database.
+PostgreSQL as in production: with SQLite a recording hung once, for a reason not looked into. It must not know what is
+in the database.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -28,3 +29,5 @@ if __name__ == "__main__":
     use_as_library()
     count = asyncio.run(replay_all(Path(sys.argv[1])))
     sys.stdout.write(f"{count} histories replayed\n")
+    sys.stdout.flush()
+    os._exit(0)  # threads of Temporal's core may still hold Python objects: taking the interpreter apart can crash

@@ -16,6 +16,7 @@ from airflow.callbacks.callback_requests import DagCallbackRequest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.ti_deps.dependencies_states import SCHEDULEABLE_STATES
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 from sqlalchemy import func, select
 
@@ -54,6 +55,7 @@ from temporal_airflow.models import (
     XComRecord,
 )
 
+NOT_STARTED = {*SCHEDULEABLE_STATES, TaskInstanceState.SCHEDULED}
 STOPPED = "stopped because the run ended"
 
 
@@ -335,9 +337,11 @@ class DagRunEngine:
         return start + timeout if start and timeout else None
 
     def _fingerprint(self) -> tuple[object, ...]:
-        columns = (TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state, TaskInstance.try_number)
+        """What another pass could see changed: that a task instance was merely scheduled can ready no other."""
+        columns = (TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state)
         rows = self._session.execute(select(*columns).order_by(*columns[:2]))
-        return (self._dag_run.state, *map(tuple, rows))
+        states = ((task_id, index, None if state in NOT_STARTED else state) for task_id, index, state in rows)
+        return (self._dag_run.state, *states)
 
     def _task_instances(self) -> list[TaskInstance]:
         task_instances = self._dag_run.get_task_instances(session=self._session)
