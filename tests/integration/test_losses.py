@@ -98,11 +98,13 @@ async def stage(template: ProcessTemplate, tmp_path: Path) -> AsyncIterator[Stag
         connection = await leases.enter_async_context(connect(settings, report=print))
         bench = RunBench(connection.client, template, settings, tmp_path, task_queue=f"losses-{uuid.uuid4().hex}")
         stage = Stage(settings, tmp_path, bench, leases)
-        yield stage
-        assert await bench.failed_workflow_tasks() == []
-        for worker in stage.workers:
-            worker.kill()
-            worker.wait()
+        try:
+            yield stage
+            assert await bench.failed_workflow_tasks() == []
+        finally:
+            for worker in stage.workers:
+                worker.kill()
+                worker.wait()
 
 
 def free_port() -> int:

@@ -48,12 +48,16 @@ from temporal_airflow.tasks.messages import (
     RunTask,
     TaskDone,
 )
+from temporal_airflow.tasks.server_watch import ServerWatch
 from temporal_airflow.tasks.slots import ProcessTemplate, Slot, SlotPool
 from temporal_airflow.tasks.triggers.connection import TriggerBrokenError
 from temporal_airflow.tasks.triggers.pool import TriggerPool
 
 QUEUE_HEARTBEAT = 1.0
 """Seconds between heartbeats of an attempt that waits for a slot."""
+
+FENCE_SHARE = 0.9
+"""Of the heartbeat timeout: an attempt must be gone before the server counts it as lost."""
 
 DELIVERY_TIMEOUT = 60.0
 """Seconds that a stopping worker waits for the server to take the last results."""
@@ -75,6 +79,7 @@ class TaskActivities:
         self._triggers: TriggerPool | None = None
         self._large_xcom_path = large_xcom_path
         self._reader = RunReader(client)
+        self._watch = ServerWatch(client)
         self.delivery = ResultDelivery(client)
 
     @property
@@ -97,9 +102,11 @@ class TaskActivities:
         """
         self._pool = SlotPool(template, maximum=concurrency)
         self._triggers = TriggerPool(template)
+        watching = asyncio.create_task(self._watch.run(), name="sign of life of the server")
         try:
             yield self._pool
         finally:
+            watching.cancel()
             await self.delivery.finish(DELIVERY_TIMEOUT)
             await self._triggers.close()
             await self._pool.close()
@@ -183,6 +190,7 @@ class TaskActivities:
             match message:
                 case Heartbeat():
                     activity.heartbeat()
+                    self._fence()
                 case Ask():
                     answering = asyncio.create_task(self._answer(slot, message))
                     answers.add(answering)
@@ -193,6 +201,20 @@ class TaskActivities:
                     if stopping:
                         raise asyncio.CancelledError
                     return message
+
+    def _fence(self) -> None:
+        """End an attempt that the server is about to give to another worker, because it can't hear from this one.
+
+        Raises:
+            ApplicationError: so that leaving the pool's lease kills the slot.
+        """
+        timeout = activity.info().heartbeat_timeout
+        if timeout is not None and self._watch.silence() > FENCE_SHARE * timeout.total_seconds():
+            raise ApplicationError(
+                f"The server was silent for nearly the heartbeat timeout of {timeout.total_seconds():g} s",
+                type="Fenced",
+                non_retryable=True,
+            )
 
     async def _answer(self, slot: Slot, ask: Ask) -> None:
         await slot.send(await self._answer_to(ask))
