@@ -7,13 +7,18 @@ uv run python docs/generate.py --check    fail if one of them is not what the co
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import typer.main
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the parity corpus is part of the tests, not of the package
+
+from tests.parity import corpus
 
 from temporal_airflow.cli import app as commands
 from temporal_airflow.engine.airflow_library import use_as_library
@@ -21,7 +26,12 @@ from temporal_airflow.engine.support import REFUSALS, Refusal
 from temporal_airflow.exceptions import ExitCode
 from temporal_airflow.settings import SECTION, Settings
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
+REFERENCE = DOCS / "reference"
+RULES = DOCS / "airflow_rules.toml"
+FEATURES = DOCS / "airflow_features.toml"
+TESTS = DOCS.parent / "tests"
+RECORDS = TESTS / "parity" / "records"
 GENERATED = "<!-- Written by docs/generate.py from the code. Change the code, then run it again. -->"
 
 TYPE_NAMES = {"str": "text", "int": "whole number", "float": "number", "Path": "path", "bool": "flag"}
@@ -131,7 +141,6 @@ def refusals_page() -> Iterator[str]:
     kinds: dict[str, Callable[[Refusal], object]] = {
         "Used by a task": lambda refusal: refusal.of_task,
         "Used by a DAG": lambda refusal: refusal.of_dag,
-        "Used by the Airflow installation": lambda refusal: refusal.of_installation,
     }
     for title, applies in kinds.items():
         yield f"## {title}"
@@ -139,7 +148,109 @@ def refusals_page() -> Iterator[str]:
         yield table(("feature", "what to do instead"), rows)
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page, "refusals.md": refusals_page}
+def features_page() -> Iterator[str]:
+    """What of Airflow works, what shows it, how it differs; and what is refused."""
+    yield "# Airflow's features"
+    compared = sorted(path.stem for path in RECORDS.glob("[!_]*.json"))
+    yield (
+        f"Proven by Airflow itself: {len(compared)} DAGs (Airflow's examples, those of its standard and SQL providers, "
+        "and our own) were run by stock Airflow and recorded; `uv run python -m tests.parity.compare` runs them here "
+        "and compares every task instance, XCom, callback and asset event. Below, *DAG* names such a DAG, *test* a "
+        "test of ours."
+    )
+    for area in tomllib.loads(FEATURES.read_text(encoding="utf-8"))["area"]:
+        yield f"## {area['name']}"
+        rows = [(row["feature"], row.get("differs", "as under Airflow"), shown_by(row)) for row in area["features"]]
+        yield table(("feature", "works", "shown by"), rows)
+    yield "## Refused"
+    yield "A DAG that uses one of these is refused when it is submitted; nothing starts."
+    yield table(("feature", "what to do instead"), [(escape(item.feature), escape(item.remedy)) for item in REFUSALS])
+    yield "## Example DAGs that are not compared"
+    not_compared = {**corpus.EXCLUDED, **corpus.UNFORESEEABLE}
+    yield table(("DAG", "reason"), [(f"`{dag_id}`", escape(reason)) for dag_id, reason in not_compared.items()])
+
+
+def rules_page() -> Iterator[str]:
+    """Every rule that Airflow keeps outside a run's own decisions, with its home here and its test."""
+    rules = tomllib.loads(RULES.read_text(encoding="utf-8"))
+    yield "# Rules outside `DagRun.update_state`"
+    yield (
+        "Airflow's `DagRun.update_state` decides which tasks of a run may be scheduled and when the run ends; the "
+        "engine calls it and its evaluator unchanged ([on what may have changed]"
+        "(../adr/0010-airflow-looks-only-at-what-may-have-changed.md)). Airflow keeps more rules elsewhere: in the "
+        "scheduler's loop, in the Execution API's handlers, in the API that starts a run. Each of them has a home "
+        "here, or what needs it is refused. Paths are below `src/temporal_airflow/`, tests below `tests/`."
+    )
+    yield "## Rules with a home"
+    rows = [(row["rule"], airflows_place(row), row["here"], test_name(row)) for row in rules["rule"]]
+    yield table(("rule", "where Airflow keeps it", "where it is here", "shown by"), rows)
+    yield "## Rules without a home"
+    yield "What needs one of these is refused at submit; [refused features](refusals.md) says what to do instead."
+    refused = [(row["rule"], airflows_place(row), refused_where(row)) for row in rules["refused"]]
+    yield table(("rule", "where Airflow keeps it", "refused as"), refused)
+    yield rules["remarks"].strip()
+    yield "## The rest of the scheduler and the Execution API"
+    yield "These decide nothing about a run that was started."
+    nothing = [(", ".join(map(place, names)), reason) for reason, names in rules["nothing"].items()]
+    yield table(("functions", "why they need no home"), nothing)
+
+
+def airflows_place(row: dict[str, Any]) -> str:
+    """Where Airflow keeps a rule."""
+    return ", ".join([*map(place, row.get("airflow", ())), *([row["at"]] if "at" in row else [])])
+
+
+def place(name: str) -> str:
+    """A function of Airflow's scheduler or Execution API, as people write it."""
+    module, _, function = name.partition(":")
+    return f"scheduler `{function}`" if module == "scheduler" else f"Execution API `{module}.{function}`"
+
+
+def test_name(row: dict[str, Any]) -> str:
+    """The test or DAG that shows a rule."""
+    kind, _, dag_id = row["test"].partition("dag:")
+    return shown_by({"feature": row["rule"], "dags": [dag_id]} if dag_id else {"feature": row["rule"], "tests": [kind]})
+
+
+def refused_where(row: dict[str, Any]) -> str:
+    """How a rule without a home is refused.
+
+    Raises:
+        ValueError: if it isn't.
+    """
+    if "where" in row:
+        return str(row["where"])
+    if row["by"] not in {refusal.feature for refusal in REFUSALS}:
+        raise ValueError(f"{row['rule']}: nothing is refused as {row['by']!r}")
+    return escape(row["by"])
+
+
+def shown_by(row: dict[str, Any]) -> str:
+    """What shows a feature.
+
+    Raises:
+        ValueError: if it doesn't exist.
+    """
+    for dag_id in row.get("dags", ()):
+        if not (RECORDS / f"{dag_id}.json").exists():
+            raise ValueError(f"{row['feature']}: no DAG {dag_id!r} is in the parity corpus")
+    for test in row.get("tests", ()):
+        file, _, name = test.partition("::")
+        if not (TESTS / file).exists() or (f"def {name}(" if name else "def test_") not in (TESTS / file).read_text(
+            encoding="utf-8"
+        ):
+            raise ValueError(f"{row['feature']}: there is no test {test!r}")
+    dags = [f"DAG `{dag_id}`" for dag_id in row.get("dags", ())]
+    return ", ".join([*dags, *(f"test `{test}`" for test in row.get("tests", ()))])
+
+
+PAGES = {
+    "airflow-features.md": features_page,
+    "rules.md": rules_page,
+    "cli.md": cli_page,
+    "settings.md": settings_page,
+    "refusals.md": refusals_page,
+}
 
 
 def without_none(kind: Any) -> Any:
@@ -152,6 +263,8 @@ def type_name(kind: Any) -> str:
     """A type in plain words."""
     if isinstance(kind, type) and issubclass(kind, Enum):
         return " or ".join(f"`{choice.value}`" for choice in kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(kind))
     if get_origin(kind) is not None and get_origin(kind) is not list:
         kind = get_args(kind)[0]
     return TYPE_NAMES[kind.__name__]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,16 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
 
 from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.dag_loader import load_dag
+from temporal_airflow.identifiers import batch_workflow_id
 from temporal_airflow.models import DagExecutionResult, LoadDagInput, LoadedDag, TaskInstanceRecord
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 from temporal_airflow.tasks.xcom_values import read_value
 from temporal_airflow.worker import RunningWorker, run_worker
+
+CAME_BETWEEN = {
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+}
+"""Something happened while a workflow task was under way: an event, or the end of the whole run from outside."""
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 
@@ -42,6 +51,11 @@ class EndedRun:
     @property
     def tries(self) -> dict[str, int]:
         return {label(ti): ti.try_number for ti in self.result.snapshot.task_instances}
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """What failed tasks said."""
+        return {label(ti): ti.error for ti in self.result.snapshot.task_instances if ti.error}
 
     def task(self, name: str) -> TaskInstanceRecord:
         return next(ti for ti in self.result.snapshot.task_instances if label(ti) == name)
@@ -98,13 +112,31 @@ class RunBench:
     async def history(self, workflow_id: str) -> WorkflowHistory:
         return await self.temporal.get_workflow_handle(workflow_id).fetch_history()
 
+    async def histories(self, workflow_id: str) -> list[WorkflowHistory]:
+        """Of all executions that the run went through, the latest first."""
+        found = [await self.history(workflow_id)]
+        while earlier := found[-1].events[0].workflow_execution_started_event_attributes.continued_execution_run_id:
+            handle = self.temporal.get_workflow_handle(workflow_id, run_id=earlier)
+            found.append(await handle.fetch_history())
+        return found
+
+    async def batch_histories(self, workflow_id: str) -> list[WorkflowHistory]:
+        """Of all batches of attempts of a run."""
+        found: list[WorkflowHistory] = []
+        with contextlib.suppress(RPCError):  # there was no such batch
+            while True:
+                found.append(await self.history(batch_workflow_id(workflow_id, len(found) + 1)))
+        return found
+
     async def failed_workflow_tasks(self) -> list[str]:
         """What went wrong in workflow tasks of the runs started here; must be empty."""
         return [
             f"{workflow_id}: {event.workflow_task_failed_event_attributes.failure}"
             for workflow_id in self.started
-            for event in (await self.history(workflow_id)).events
+            for history in [*await self.histories(workflow_id), *await self.batch_histories(workflow_id)]
+            for event in history.events
             if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+            and event.workflow_task_failed_event_attributes.cause not in CAME_BETWEEN
         ]
 
     def notes(self, name: str) -> list[str]:

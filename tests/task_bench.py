@@ -149,10 +149,10 @@ def task_environment(home: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_task_bench(home: Path) -> AsyncIterator[TaskBench]:
+async def open_task_bench(home: Path, isolation: str = "fork", **variables: str) -> AsyncIterator[TaskBench]:
     """Start a template of its own; that takes seconds, so a module shares one."""
     (home / "scratch").mkdir()
-    environment = task_environment(home)
+    environment = task_environment(home) | {"AIRFLOW__TEMPORAL__ISOLATION": isolation} | variables
     async with ProcessTemplate.start(environment) as template:
         pool = SlotPool(template, maximum=2)
         yield TaskBench(pool, template, environment, home, home / "scratch")

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from temporal_airflow.api import DagRunResult, run_dag, run_dag_async
     from temporal_airflow.exceptions import TemporalAirflowError
     from temporal_airflow.plugin import TemporalAirflowPlugin
+    from temporal_airflow.scripted_answers import Answer
 
-__all__ = ["DagRunResult", "TemporalAirflowError", "TemporalAirflowPlugin", "run_dag", "run_dag_async"]
+__all__ = ["Answer", "DagRunResult", "TemporalAirflowError", "TemporalAirflowPlugin", "run_dag", "run_dag_async"]
 
 _HOMES = {
+    "Answer": "temporal_airflow.scripted_answers",
     "DagRunResult": "temporal_airflow.api",
     "TemporalAirflowError": "temporal_airflow.exceptions",
     "TemporalAirflowPlugin": "temporal_airflow.plugin",

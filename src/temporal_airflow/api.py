@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from temporal_airflow.in_place import InPlace
     from temporal_airflow.models import DagExecutionResult, LoadedDag, TaskInstanceRecord
+    from temporal_airflow.scripted_answers import Answers
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def run_dag(
     run_id: str | None = None,
     dag_id: str | None = None,
     ephemeral: bool = False,
+    answers: Answers | None = None,
 ) -> DagRunResult:
     """Run a DAG to its end.
 
@@ -93,6 +95,8 @@ def run_dag(
         run_id: Airflow makes one, if not given.
         dag_id: which DAG, if the file holds several.
         ephemeral: use a private server in memory.
+        answers: for tasks that ask people, by task id or ``task_id[map_index]``: an :class:`Answer`, or the option that
+            is chosen. A task that asks and has none waits for somebody else.
 
     Raises:
         InputError: if the DAG can't be run; nothing was started.
@@ -107,7 +111,13 @@ def run_dag(
         raise InputError("run_dag() was called inside a running event loop; await run_dag_async() instead.")
     return asyncio.run(
         run_dag_async(
-            dag_or_path, conf=conf, logical_date=logical_date, run_id=run_id, dag_id=dag_id, ephemeral=ephemeral
+            dag_or_path,
+            conf=conf,
+            logical_date=logical_date,
+            run_id=run_id,
+            dag_id=dag_id,
+            ephemeral=ephemeral,
+            answers=answers,
         )
     )
 
@@ -120,6 +130,7 @@ async def run_dag_async(
     run_id: str | None = None,
     dag_id: str | None = None,
     ephemeral: bool = False,
+    answers: Answers | None = None,
 ) -> DagRunResult:
     """Run a DAG to its end; see :func:`run_dag`."""
     _refuse_in_task_process()
@@ -138,15 +149,25 @@ async def run_dag_async(
     async with task_processes(folder) as template:
         loaded = await load_dag(template, request)
         async with open_in_place(template, folder, load_settings(), ephemeral=ephemeral, report=log.info) as place:
-            result = await run_to_end(place, loaded)
+            result = await run_to_end(place, loaded, answers or {})
             return replace(result, execution=_with_all_values(result.execution)) if ephemeral else result
 
 
-async def run_to_end(place: InPlace, loaded: LoadedDag) -> DagRunResult:
-    """Start and await one run on what is already in place."""
+async def run_to_end(place: InPlace, loaded: LoadedDag, answers: Answers) -> DagRunResult:
+    """Start and await one run, and the runs that its tasks start, on what is already in place.
+
+    Raises:
+        InputError: if the DAG has no task for an answer, or a task doesn't take the one for it.
+    """
+    from temporal_airflow.scripted_answers import answered_to_the_end, check_answers
+
+    check_answers(answers, loaded)
     async with place.worker():
         workflow_id = await place.start(loaded)
-        execution = await place.client.result(workflow_id)
+        execution = await answered_to_the_end(place.client, workflow_id, answers)
+        async for started in place.open_started_runs(workflow_id):
+            log.info("Going on until run %s of DAG %s has ended, which a task started", started.run_id, started.dag_id)
+            await place.client.end_of(started)
     return DagRunResult(loaded.run.dag_id, loaded.run.run_id, workflow_id, execution)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow.utils.state import DagRunState, TaskInstanceState
 from temporalio.api.enums.v1 import PendingActivityState
@@ -18,37 +18,37 @@ from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
+    WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import exceptions, identifiers, run_listing, worker_presence
+from temporal_airflow import answering, identifiers, run_listing, worker_presence
+from temporal_airflow.dag_loader import checked
+from temporal_airflow.engine import open_questions
 from temporal_airflow.exceptions import (
     DagRunAlreadyExistsError,
     DagRunNotFoundError,
     InputError,
     NoWorkerError,
     ServerError,
-    TemporalAirflowError,
 )
 from temporal_airflow.models import (
-    ENGINE_EPOCH,
-    DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
+    InputResponse,
     LoadDagInput,
     LoadedDag,
     LoadFailure,
+    Routing,
+    TriggeredRun,
     XComRecord,
     XComRequest,
 )
 from temporal_airflow.run_listing import ListedRun
-from temporal_airflow.run_reader import RunReader
-
-WORKFLOW_TASK_TIMEOUT = timedelta(seconds=60)
-"""A cold worker imports Airflow and replays within one workflow task; Temporal's default of 10 s would live-lock."""
+from temporal_airflow.run_reader import RunReader, is_unanswered
+from temporal_airflow.run_starting import start_run
 
 QUICK_ANSWER = 2.0
 """Seconds for a run to answer a query before it is asked whether it has a worker at all; milliseconds are usual."""
@@ -61,9 +61,6 @@ SETTLE_PATIENCE = 2.0
 
 SETTLE_LOOK = 0.05
 """Seconds between two looks whether it has."""
-
-UNANSWERED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
-"""How a query fails that nobody answers."""
 
 T = TypeVar("T")
 
@@ -90,37 +87,13 @@ class DagRunClient:
             DagRunAlreadyExistsError: if there is such a run, open or closed.
             InputError: if the DAG's ``max_active_runs`` is reached.
         """
-        run, definition = loaded.run, loaded.definition
+        run = loaded.run
         workflow_id = identifiers.workflow_id(run.dag_id, run.run_id)
         await self._check_active_runs(loaded, workflow_id)
-        execution = DagExecutionInput(
-            schema_version=1,
-            engine_epoch=ENGINE_EPOCH,
-            airflow_version=loaded.airflow_version,
-            definition=definition,
-            run=run,
-            task_queue=task_queue,
-            route_queues=route_queues,
-            limits=loaded.limits,
-        )
         try:
-            await self.temporal.start_workflow(
-                identifiers.WORKFLOW_TYPE,
-                execution,
-                id=workflow_id,
-                task_queue=task_queue,
-                task_timeout=WORKFLOW_TASK_TIMEOUT,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                memo=_memo(loaded),
-                static_summary=f"{run.dag_id} {run.run_id}",
-                static_details=f"Airflow DAG run, file {definition.bundle.relative_fileloc}",
-            )
+            await start_run(self.temporal, loaded, Routing(task_queue=task_queue, route_queues=route_queues))
         except WorkflowAlreadyStartedError as error:
             raise DagRunAlreadyExistsError(await self._explain_existing(workflow_id, run.dag_id, run.run_id)) from error
-        except RPCError as error:
-            if error.status in {RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED}:
-                raise InputError(f"The server refused the run of DAG {run.dag_id!r}: {error.message}") from error
-            raise
         return workflow_id
 
     async def load(self, request: LoadDagInput, *, task_queue: str, within: timedelta) -> LoadedDag:
@@ -183,7 +156,9 @@ class DagRunClient:
         record = await self._answered(workflow_id, self._reader.record(workflow_id))
         if record.state != DagRunState.RUNNING:
             return record
-        return _with_queued(record, await self._describe(workflow_id, workflow_id))
+        where = (workflow_id, *record.batches)
+        found = await asyncio.gather(*(self._handle(each).describe() for each in where), return_exceptions=True)
+        return _with_queued(record, [each for each in found if isinstance(each, WorkflowExecutionDescription)])
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """XComs of an open or closed run."""
@@ -193,6 +168,25 @@ class DagRunClient:
         """Wait for the end of a run."""
         result: DagExecutionResult = await self._handle(workflow_id).result()
         return result
+
+    async def end_of(self, run: TriggeredRun) -> str:
+        """Wait for the end of a run that a task has started; its state, for people."""
+        try:
+            result = await self.result(identifiers.workflow_id(run.dag_id, run.run_id))
+        except WorkflowFailureError:
+            return "ended from outside"
+        return result.state.value
+
+    async def started_by(self, workflow_id: str) -> list[TriggeredRun]:
+        """The runs that tasks of a run have started, once it has ended."""
+        found: list[TriggeredRun] = []
+        for triggered in (await self.result(workflow_id)).triggered_runs:
+            started = identifiers.workflow_id(triggered.dag_id, triggered.run_id)
+            with contextlib.suppress(DagRunNotFoundError):  # it was refused
+                memo = await (await self._describe(started, started)).memo()
+                if identifiers.starting_run(memo) == workflow_id and triggered not in found:
+                    found.append(triggered)
+        return found
 
     async def watch(self, workflow_id: str, interval: float = 0.25) -> AsyncIterator[DagRunRecord]:
         """The run's record now and whenever it may have changed, the final one last.
@@ -238,6 +232,43 @@ class DagRunClient:
         """Ask a run to end: running tasks get ``on_kill``; returns before it has ended."""
         await self._handle(workflow_id).cancel()
 
+    async def respond(
+        self,
+        workflow_id: str,
+        task_id: str,
+        *,
+        chosen_options: Sequence[str] = (),
+        params_input: Mapping[str, Any] | None = None,
+        map_index: int = -1,
+        user: str | None = None,
+    ) -> None:
+        """Answer what a task asks; the answer has been taken when this returns.
+
+        Args:
+            workflow_id: of the run.
+            task_id: of the task that waits.
+            chosen_options: of those it offers; needn't be given if there is only one.
+            params_input: values for the fields of its form, for all of them or none.
+            map_index: of the task instance.
+            user: id or name of who answers, as it is to be remembered; this process's user by default.
+
+        Raises:
+            InputError: why the run doesn't take the answer.
+            NoWorkerError: if no worker is there to take it.
+        """
+        response = InputResponse(
+            task_id=task_id,
+            map_index=map_index,
+            chosen_options=tuple(chosen_options),
+            params_input=dict(params_input or {}),
+            user=user or answering.own_name(),
+        )
+        if not await self.is_open(workflow_id):
+            raise InputError(f"Run {workflow_id!r} has ended: no task waits for an answer.")
+        if absence := open_questions.absence(await self.record(workflow_id), response):
+            raise InputError(absence)
+        await answering.send(self._handle(workflow_id), response)
+
     def list_runs(self, *, dag_id: str | None = None, limit: int = 50) -> AsyncIterator[ListedRun]:
         """Runs, latest start first.
 
@@ -252,7 +283,7 @@ class DagRunClient:
         limit = loaded.definition.max_active_runs
         dag_id = loaded.definition.dag_id
         active = [
-            run_id async for other, run_id in run_listing.open_runs(self.temporal, dag_id) if other != workflow_id
+            run.run_id async for run in run_listing.open_runs(self.temporal, dag_id) if run.workflow_id != workflow_id
         ]
         if len(active) >= limit:
             raise InputError(
@@ -273,7 +304,7 @@ class DagRunClient:
                 self.temporal, await self._task_queue_of(workflow_id)
             ):
                 await asyncio.wait({answer}, timeout=QUERY_PATIENCE)
-            if answer.done() and not _is_unanswered(answer.exception()):
+            if answer.done() and not is_unanswered(answer.exception()):
                 return answer.result()
         finally:
             answer.cancel()
@@ -317,40 +348,15 @@ class DagRunClient:
         return self.temporal.get_workflow_handle(workflow_id, result_type=DagExecutionResult)
 
 
-def checked(outcome: LoadedDag | LoadFailure) -> LoadedDag:
-    """What was loaded.
-
-    Raises:
-        TemporalAirflowError: the error that the parse process met, of its class.
-    """
-    if isinstance(outcome, LoadFailure):
-        error_class: type[TemporalAirflowError] = getattr(exceptions, outcome.kind, InputError)
-        raise error_class(outcome.message)
-    return outcome
-
-
-def _is_unanswered(error: BaseException | None) -> bool:
-    return isinstance(error, RPCError) and error.status in UNANSWERED
-
-
 def now() -> datetime:
     """The moment of a request, in whole microseconds of UTC."""
     return datetime.now(UTC)
 
 
-def _memo(loaded: LoadedDag) -> dict[str, str | None]:
-    run = loaded.run
-    return {
-        "dag_id": run.dag_id,
-        "run_id": run.run_id,
-        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
-        "airflow_version": loaded.airflow_version,
-    }
-
-
-def _with_queued(record: DagRunRecord, description: WorkflowExecutionDescription) -> DagRunRecord:
+def _with_queued(record: DagRunRecord, descriptions: Sequence[WorkflowExecutionDescription]) -> DagRunRecord:
     queued = {
         pending.activity_id.partition("/")[0]
+        for description in descriptions
         for pending in description.raw_description.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     }

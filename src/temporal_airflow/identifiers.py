@@ -6,6 +6,8 @@ It must not know Airflow, Temporal or the file system: strings in, strings out.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from temporal_airflow.exceptions import InputError
 
@@ -13,16 +15,57 @@ DEFAULT_TASK_QUEUE = "airflow-tasks"
 DEFAULT_AIRFLOW_QUEUE = "default"
 
 WORKFLOW_TYPE = "execute_airflow_dag"
+BATCH_WORKFLOW_TYPE = "run_airflow_tasks"
 LOAD_WORKFLOW_TYPE = "load_airflow_dag"
+STATE_WORKFLOW_TYPE = "keep_airflow_state"
+ASSETS_WORKFLOW_TYPE = "keep_airflow_assets"
 TASK_ACTIVITY = "run_airflow_task"
 TRIGGER_ACTIVITY = "run_airflow_trigger"
+TURN_ACTIVITY = "await_airflow_turn"
 CALLBACK_ACTIVITY = "run_airflow_callbacks"
+DEADLINE_ACTIVITY = "run_airflow_deadline_callback"
+AWAITED_DEADLINE_ACTIVITY = "await_airflow_deadline_callback"
+LISTENERS_ACTIVITY = "run_airflow_run_listeners"
 LOAD_ACTIVITY = "load_airflow_dag"
+PAST_RUNS_ACTIVITY = "watch_past_airflow_runs"
+REGISTER_ACTIVITY = "register_airflow_assets"
+PUBLISH_ACTIVITY = "publish_airflow_asset_events"
+WATCH_ACTIVITY = "watch_airflow_workflow"
+RESPOND_UPDATE = "respond"
+
+ATTEMPTS_ENDED_SIGNAL = "attempts_ended"
+STOP_SIGNAL = "stop"
+
+REFUSED_RESPONSE = "RefusedResponse"
+"""Type of the failure with which a run refuses a person's answer."""
+
+MOST_READABLE = 100
+"""Characters of a name that an id repeats for people."""
 
 
 def workflow_id(dag_id: str, run_id: str) -> str:
     """The id of the workflow that is the DAG run."""
     return f"dag-{dag_id}-{run_id}"
+
+
+def starter_memo(workflow_id: str, task_instance_id: str) -> dict[str, str]:
+    """What the memo of a run says that a task has started.
+
+    Args:
+        workflow_id: of the task's own run.
+        task_instance_id: Airflow's id of the try.
+    """
+    return {"starting_run": workflow_id, "starting_try": task_instance_id}
+
+
+def starting_try(memo: Mapping[str, Any]) -> str:
+    """Which try has started a run; empty if it wasn't a task."""
+    return str(memo.get("starting_try") or "")
+
+
+def starting_run(memo: Mapping[str, Any]) -> str:
+    """The workflow id of the run that has started a run; empty if it wasn't a task."""
+    return str(memo.get("starting_run") or "")
 
 
 def runs_query(dag_id: str | None = None) -> str:
@@ -31,9 +74,27 @@ def runs_query(dag_id: str | None = None) -> str:
     return query if dag_id is None else f'{query} AND WorkflowId STARTS_WITH "{workflow_id(dag_id, "")}"'
 
 
+def batch_workflow_id(run_workflow_id: str, number: int) -> str:
+    """The id of a workflow in which attempts of a run run."""
+    return f"tasks-{number}-of-{run_workflow_id}"
+
+
 def load_workflow_id(dag_id: str, nonce: str) -> str:
     """The id of the short workflow that asks a worker for its copy of a DAG."""
     return f"load-{dag_id}-{nonce}"
+
+
+def state_workflow_id(task_queue: str, kind: str, *names: str) -> str:
+    """The id of a workflow that keeps state which outlives runs.
+
+    Args:
+        task_queue: of the runs that share the state.
+        kind: what is kept.
+        names: tell states of a kind apart; the digest does so whatever characters they hold.
+    """
+    digest = hashlib.sha256("\0".join((task_queue, kind, *names)).encode()).hexdigest()[:20]
+    readable = "".join(char if char.isascii() and char.isprintable() else "_" for char in "-".join(names[:1]))
+    return "-".join(filter(None, ("state", kind, readable[:MOST_READABLE], digest)))
 
 
 def split_run_reference(reference: str) -> tuple[str, str] | None:
@@ -104,6 +165,11 @@ def activity_id(
     if deferrals:
         label += f"/resumed-{deferrals}"
     return label if attempt == 1 else f"{label}/attempt-{attempt}"
+
+
+def past_runs_activity_id(number: int) -> str:
+    """The id of a run's look at the runs before it: which one it is."""
+    return f"past-runs/{number}"
 
 
 def trigger_activity_id(task_id: str, map_index: int, try_number: int, deferrals: int) -> str:

@@ -7,6 +7,7 @@ template and this process import Airflow on two cores while the server comes up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from temporalio.client import WorkflowFailureError
+
 from temporal_airflow import identifiers
 from temporal_airflow.client import DagRunClient
 from temporal_airflow.connection import Connection, connect
 from temporal_airflow.engine.airflow_library import import_scheduling_code
-from temporal_airflow.models import LoadedDag
+from temporal_airflow.models import LoadedDag, TriggeredRun
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
@@ -58,6 +61,20 @@ class InPlace:
     async def start(self, loaded: LoadedDag) -> str:
         """Start a run on the private task queue; all its Airflow queues are served by this worker."""
         return await self.client.start(loaded, task_queue=self.task_queue, route_queues=False)
+
+    async def open_started_runs(self, workflow_id: str) -> AsyncIterator[TriggeredRun]:
+        """Runs that the tasks of an ended run have started, and those started by these, as long as they are open.
+
+        Whoever gets one waits for its end before going on: they have no other worker than that of this block.
+        """
+        candidates = await self.client.started_by(workflow_id)
+        while candidates:
+            run = candidates.pop(0)
+            started = identifiers.workflow_id(run.dag_id, run.run_id)
+            if await self.client.is_open(started):
+                yield run
+            with contextlib.suppress(WorkflowFailureError):  # ended from outside: it has left nothing
+                candidates += await self.client.started_by(started)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 from temporalio.client import Client, ClientConfig
@@ -27,7 +28,7 @@ from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
-from temporal_airflow.worker import HEARTBEAT_INTERVAL, WORKFLOW_TASKS, build_trigger_worker, workflow_classes
+from temporal_airflow.worker import WORKFLOW_TASKS, build_trigger_worker, workflow_classes
 
 NAME = "temporal_airflow.TemporalAirflowPlugin"
 
@@ -73,8 +74,8 @@ class TemporalAirflowPlugin(SimplePlugin):
         runner = config.get("workflow_runner")
         if isinstance(runner, SandboxedWorkflowRunner):
             config["workflow_runner"] = _sharing_airflow(runner)
-        config["max_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
-        config["default_heartbeat_throttle_interval"] = HEARTBEAT_INTERVAL
+        beat = timedelta(seconds=self._settings.heartbeat_interval)
+        config["max_heartbeat_throttle_interval"] = config["default_heartbeat_throttle_interval"] = beat
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:  # noqa: A002
@@ -90,8 +91,8 @@ class TemporalAirflowPlugin(SimplePlugin):
             config["plugins"] = []  # else this one would also configure the worker of triggers
             without_plugins = Client(**config)
             async with (
-                activities.on(template, self._settings.concurrency),
-                build_trigger_worker(without_plugins, activities, worker.task_queue),
+                activities.on(template, self._settings.concurrency, self._settings.waiting_slots),
+                build_trigger_worker(without_plugins, self._settings, activities, worker.task_queue),
             ):
                 await super().run_worker(worker, next)
 

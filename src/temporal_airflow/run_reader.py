@@ -1,31 +1,53 @@
 """Reads what is known of runs: open ones by query, closed ones from the snapshot in their result.
 
 Used by the worker to answer its tasks' questions and by the client. Many tasks of one run may ask at once, while a
-run answers one query at a time: so questions about XComs are collected, and at most one query a run is in flight. It
-must not know why anything is asked.
+run answers one query at a time: so questions about XComs are collected, and at most one query a run is in flight. A
+task must not fail because the server or the run's worker is away for a moment, while a person wants to be told: so a
+reader is patient or not. It must not know why anything is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryRejectedError,
+)
+from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import identifiers
 from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.exceptions import DagRunNotFoundError
 from temporal_airflow.models import (
     DagExecutionResult,
     DagRunRecord,
+    TaskStateQuestion,
+    TaskStateValue,
     XComPage,
     XComQuestion,
     XComRecord,
     XComRequest,
 )
 
+UNANSWERED = {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
+"""How a query fails that nobody answers."""
+
+AWAY = UNANSWERED | {RPCStatusCode.UNAVAILABLE, RPCStatusCode.RESOURCE_EXHAUSTED}
+"""How anything fails that may go well a moment later."""
+
+PATIENT_PAUSE = 1.0
+"""Seconds between two questions to a run that has no worker at the moment."""
+
+UNKNOWN = "No run with workflow id {!r} is known to the server."
+
+T = TypeVar("T")
 Waiting = list[tuple[XComQuestion, asyncio.Future[XComPage]]]
 RunHandle = WorkflowHandle[object, DagExecutionResult]
 
@@ -33,8 +55,15 @@ RunHandle = WorkflowHandle[object, DagExecutionResult]
 class RunReader:
     """Answers questions about runs."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, patient: bool = False) -> None:
+        """Ask nothing yet.
+
+        Args:
+            client: connected to the server.
+            patient: whether to ask again, without end, while the server or the worker of an open run is away.
+        """
         self._client = client
+        self._patient = patient
         self._waiting: defaultdict[str, Waiting] = defaultdict(list)
         self._fetchers: dict[str, asyncio.Task[None]] = {}
 
@@ -44,11 +73,7 @@ class RunReader:
         Raises:
             DagRunNotFoundError: if there is no such run.
         """
-        result = await self.result_if_closed(workflow_id)
-        if result is not None:
-            return result.snapshot
-        record: DagRunRecord = await self._handle(workflow_id).query("state", result_type=DagRunRecord)
-        return record
+        return await self._ask(workflow_id, "state", result_type=DagRunRecord, of_closed=lambda result: result.snapshot)
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """All XComs that match, however many pages they take."""
@@ -68,6 +93,15 @@ class RunReader:
             self._fetchers[workflow_id] = asyncio.create_task(self._fetch(workflow_id))
         return await future
 
+    async def task_state(self, workflow_id: str, question: TaskStateQuestion) -> TaskStateValue | None:
+        """A value of a task's state store; the run is open, since the task asks."""
+        return await self._ask(
+            workflow_id,
+            "task_state",
+            question,
+            result_type=TaskStateValue | None,  # type: ignore[arg-type]  # a union is a type hint, not a type
+        )
+
     async def result_if_closed(self, workflow_id: str) -> DagExecutionResult | None:
         """The result of a closed run; None while it is open.
 
@@ -82,7 +116,7 @@ class RunReader:
             return await handle.result()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                raise DagRunNotFoundError(f"No run with workflow id {workflow_id!r} is known to the server.") from error
+                raise DagRunNotFoundError(UNKNOWN.format(workflow_id)) from error
             raise
         except WorkflowFailureError as error:
             raise DagRunNotFoundError(
@@ -111,37 +145,56 @@ class RunReader:
         self._waiting[workflow_id].extend(batch[len(pages) :])  # one answer has room for so many
 
     async def _pages(self, workflow_id: str, questions: list[XComQuestion]) -> list[XComPage]:
-        result = await self.result_if_closed(workflow_id)
-        if result is not None:
-            return answer_questions(result.xcoms, questions)
-        pages: list[XComPage] = await self._handle(workflow_id).query("xcom", questions, result_type=list[XComPage])
-        return pages
+        return await self._ask(
+            workflow_id,
+            "xcom",
+            questions,
+            result_type=list[XComPage],
+            of_closed=lambda result: answer_questions(result.xcoms, questions),
+        )
+
+    async def _ask(
+        self,
+        workflow_id: str,
+        query: str,
+        *arguments: object,
+        result_type: type[T],
+        of_closed: Callable[[DagExecutionResult], T] | None = None,
+    ) -> T:
+        """What a run answers to a query; what its result says if it is closed, unless it is known to be open."""
+        while True:
+            try:
+                return await self._ask_once(workflow_id, query, arguments, result_type, of_closed)
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    raise DagRunNotFoundError(UNKNOWN.format(workflow_id)) from error
+                if not (self._patient and error.status in AWAY):
+                    raise
+                await asyncio.sleep(PATIENT_PAUSE)
+
+    async def _ask_once(
+        self,
+        workflow_id: str,
+        query: str,
+        arguments: Sequence[object],
+        result_type: type[T],
+        of_closed: Callable[[DagExecutionResult], T] | None,
+    ) -> T:
+        handle, reject = self._handle(workflow_id), QueryRejectCondition.NOT_OPEN if of_closed else None
+        while True:
+            try:
+                answer: T = await handle.query(query, args=arguments, result_type=result_type, reject_condition=reject)
+            except WorkflowQueryRejectedError:
+                result = await self.result_if_closed(workflow_id)
+                if of_closed and result is not None:
+                    return of_closed(result)
+            else:
+                return answer
 
     def _handle(self, workflow_id: str) -> RunHandle:
         return self._client.get_workflow_handle(workflow_id, result_type=DagExecutionResult)
 
 
-async def previous_run(
-    client: Client, reader: RunReader, dag_id: str, before: datetime, state: str | None
-) -> DagRunRecord | None:
-    """The latest run of a DAG with an earlier logical date.
-
-    Args:
-        client: connected to the server.
-        reader: of the same server.
-        dag_id: the DAG.
-        before: logical dates must be earlier.
-        state: only runs in this state; None takes any.
-    """
-    query = identifiers.runs_query(dag_id)
-    candidates: list[tuple[datetime, str]] = []
-    async for execution in client.list_workflows(query):
-        memo = await execution.memo()
-        logical_date = datetime.fromisoformat(memo["logical_date"]) if memo.get("logical_date") else None
-        if memo.get("dag_id") == dag_id and logical_date is not None and logical_date < before:
-            candidates.append((logical_date, execution.id))
-    for _, workflow_id in sorted(candidates, reverse=True):
-        record = await reader.record(workflow_id)
-        if state is None or record.state.value == state:
-            return record
-    return None
+def is_unanswered(error: BaseException | None) -> bool:
+    """Whether a query failed because nobody serves the run."""
+    return isinstance(error, RPCError) and error.status in UNANSWERED

@@ -7,8 +7,9 @@ from ``temporalio.envconfig`` (``TEMPORAL_*`` variables, TOML profiles). Nothing
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
 )
 
 from temporal_airflow.exceptions import SettingsError
@@ -46,14 +48,42 @@ class Settings(BaseModel):
     connect_timeout: PositiveFloat = Field(10.0, description="Seconds to wait for a Temporal server to answer.")
     task_queue: str = Field(DEFAULT_TASK_QUEUE, description="Task queue of `worker` and `trigger`.")
     concurrency: PositiveInt = Field(16, description="Most tasks that run at once in one worker.")
+    isolation: Literal["fork", "reuse"] = Field(
+        "fork",
+        description="`fork`: each task has a process of its own, as in Airflow. `reuse`: a process runs one task after "
+        "the other, several times faster; Linux only.",
+    )
+    preparsed_bundles: str | None = Field(
+        None,
+        description="Names of DAG bundles, separated by commas, whose files are parsed once for many tasks instead of "
+        "for each of them. Their top-level code must not depend on which task it is parsed for, or when; Linux only.",
+    )
+    waiting_slots: NonNegativeInt = Field(
+        2,
+        description="Task processes that wait for tasks, made before they are needed. Others are made when they are "
+        "needed, up to `concurrency`, and given up after a minute without work.",
+    )
+    processes: PositiveInt = Field(
+        1, description="Processes of one `worker` command; they share its `concurrency`. More of them use more cores."
+    )
     drain_timeout: NonNegativeFloat = Field(
         300.0, description="Seconds that a stopping worker waits for its running tasks before it stops them."
     )
     heartbeat_timeout: PositiveFloat = Field(
         60.0, description="Seconds without contact after which a running attempt counts as lost and is run again."
     )
+    heartbeat_interval: PositiveFloat = Field(
+        1.0,
+        description="Seconds between two signs of life of a running task to the server; a cancellation comes on the "
+        "answer. Each costs the server about as much as a short task, and Temporal Cloud counts it as an action.",
+    )
     max_lost_attempts: PositiveInt = Field(
         3, description="Attempts at one try that may be lost to infrastructure before the try counts as failed."
+    )
+    check_steps: bool = Field(
+        False,
+        description="Hold each step of new runs against a full pass of Airflow's scheduler, and stop at a difference; "
+        "slow, for the search of a mistake.",
     )
     max_cached_workflows: NonNegativeInt = Field(
         500, description="Runs that a worker keeps in memory; 0 replays a run at each of its steps (for tests)."
@@ -72,6 +102,13 @@ class Settings(BaseModel):
     )
     server_port: Port = Field(0, description="Port of our own server; 0 takes a free one.")
     ui_port: Port = Field(0, description="Port of our own server's UI; 0 takes a free one.")
+
+    @field_validator("isolation")
+    @classmethod
+    def _can_reuse(cls, isolation: str) -> str:
+        if isolation == "reuse" and sys.platform != "linux":
+            raise ValueError("reused processes need Linux")
+        return isolation
 
     def make_data_folder(self) -> None:
         """Make the data folder, readable by its owner only: runs and their values are in it.

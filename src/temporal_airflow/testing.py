@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from temporal_airflow.api import DagRunResult
     from temporal_airflow.in_place import InPlace
+    from temporal_airflow.scripted_answers import Answers
 
 RunAirflowDag = Callable[..., "DagRunResult"]
 
@@ -49,9 +50,12 @@ class DagRunner:
         logical_date: datetime | None = None,
         run_id: str | None = None,
         dag_id: str | None = None,
+        answers: Answers | None = None,
     ) -> DagRunResult:
         """Run a DAG to its end; arguments as of :func:`temporal_airflow.run_dag`."""
-        result: DagRunResult = self._await(self._run(dag_or_path, conf or {}, logical_date, run_id, dag_id))
+        result: DagRunResult = self._await(
+            self._run(dag_or_path, conf or {}, logical_date, run_id, dag_id, answers=answers or {})
+        )
         return result
 
     def close(self) -> None:
@@ -72,6 +76,8 @@ class DagRunner:
         logical_date: datetime | None,
         run_id: str | None,
         dag_id: str | None,
+        *,
+        answers: Answers,
     ) -> DagRunResult:
         from temporal_airflow.api import locate, run_to_end
         from temporal_airflow.client import now
@@ -83,7 +89,7 @@ class DagRunner:
             path=str(path), dag_id=dag_id, run_id=run_id, logical_date=logical_date, conf=conf, now=now()
         )
         place = await self._place(path)
-        return await run_to_end(place, await load_dag(place.template, request))
+        return await run_to_end(place, await load_dag(place.template, request), answers)
 
     async def _place(self, path: Path) -> InPlace:
         from temporal_airflow.in_place import dags_folder_of, open_in_place, task_processes

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from temporal_airflow import identifiers
 from temporal_airflow.engine.airflow_library import import_scheduling_code
@@ -22,8 +22,14 @@ from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.logs import check_log_folder
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
 
-WORKFLOW_TASKS = 2
-"""Concurrent workflow tasks: Python runs one at a time, and the SDK's 2 s deadlock detector counts waiting too."""
+WORKFLOW_TASKS = 3
+"""Concurrent workflow tasks. One of them always looks for new runs, so two less would serve open runs one after the
+other, each waiting for the answers of the server to the one before. Not more: Python runs one at a time, the SDK's 2 s
+deadlock detector counts waiting too, and a step may take 0.5 s."""
+
+POLLERS = PollerBehaviorAutoscaling()
+"""As many calls wait for work as the server says there is work for: one when idle, so that an idle worker costs little,
+and many in a burst. A server that doesn't say leaves it at five, as the SDK has it by default."""
 
 STICKY_TIMEOUT = timedelta(seconds=3)
 """How long a run waits for the worker that has it in memory before any worker may take it: the SDK's 10 s would be
@@ -32,17 +38,23 @@ added to every recovery from a lost worker."""
 MOST_TRIGGERS = 1000
 """Deferred tasks that wait in one worker at once, as in one of Airflow's triggerers (``[triggerer] capacity``)."""
 
-HEARTBEAT_INTERVAL = timedelta(seconds=1)
-"""How soon a cancellation reaches a task: it travels on the answer to a heartbeat."""
-
 
 def workflow_classes() -> Sequence[type]:
     """The workflows of this package; imports Airflow's scheduling code first."""
     import_scheduling_code()
     from temporal_airflow.workflows.dag_run import ExecuteAirflowDagWorkflow
+    from temporal_airflow.workflows.keep_assets import KeepAirflowAssetsWorkflow
+    from temporal_airflow.workflows.keep_state import KeepAirflowStateWorkflow
     from temporal_airflow.workflows.load_dag import LoadAirflowDagWorkflow
+    from temporal_airflow.workflows.run_tasks import RunAirflowTasksWorkflow
 
-    return (ExecuteAirflowDagWorkflow, LoadAirflowDagWorkflow)
+    return (
+        ExecuteAirflowDagWorkflow,
+        RunAirflowTasksWorkflow,
+        LoadAirflowDagWorkflow,
+        KeepAirflowStateWorkflow,
+        KeepAirflowAssetsWorkflow,
+    )
 
 
 class RunningWorker:
@@ -83,7 +95,7 @@ async def run_worker(
     activities = TaskActivities(client, settings.large_xcom_path)
     workers = _build_workers(client, settings, activities, task_queue, queues)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(activities.on(template, settings.concurrency))
+        pool = await stack.enter_async_context(activities.on(template, settings.concurrency, settings.waiting_slots))
         for worker in workers:
             try:
                 await stack.enter_async_context(worker)
@@ -95,33 +107,38 @@ async def run_worker(
 def _build_workers(
     client: Client, settings: Settings, activities: TaskActivities, task_queue: str, queues: Sequence[str]
 ) -> list[Worker]:
+    beat = timedelta(seconds=settings.heartbeat_interval)
     build = partial(
         Worker,
         client,
         activities=activities.functions,
         max_concurrent_activities=settings.concurrency,
+        activity_task_poller_behavior=POLLERS,
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_timeout),
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        max_heartbeat_throttle_interval=beat,
+        default_heartbeat_throttle_interval=beat,
     )
     main = build(
         task_queue=task_queue,
         workflows=workflow_classes(),
         max_cached_workflows=settings.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        workflow_task_poller_behavior=POLLERS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
     others = [build(task_queue=identifiers.task_queue(task_queue, queue)) for queue in queues]
-    return [main, *others, build_trigger_worker(client, activities, task_queue)]
+    return [main, *others, build_trigger_worker(client, settings, activities, task_queue)]
 
 
-def build_trigger_worker(client: Client, activities: TaskActivities, task_queue: str) -> Worker:
+def build_trigger_worker(client: Client, settings: Settings, activities: TaskActivities, task_queue: str) -> Worker:
     """The worker of what waits for deferred tasks of a task queue: no slot is taken, so many may wait at once."""
+    beat = timedelta(seconds=settings.heartbeat_interval)
     return Worker(
         client,
         task_queue=identifiers.trigger_queue(task_queue),
         activities=activities.waiting_functions,
         max_concurrent_activities=MOST_TRIGGERS,
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        activity_task_poller_behavior=POLLERS,
+        max_heartbeat_throttle_interval=beat,
+        default_heartbeat_throttle_interval=beat,
     )

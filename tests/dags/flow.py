@@ -297,3 +297,15 @@ fails_fast()
 is_limited()
 pokes()
 calls_back()
+
+
+@a_dag(max_active_runs=1)
+def runs_alone():
+    @task
+    def works():
+        pass
+
+    works()
+
+
+runs_alone()

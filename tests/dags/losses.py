@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
@@ -55,5 +55,24 @@ def one_waits():
     waits() >> follows()
 
 
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
+def remembers():
+    @task(retries=1, retry_delay=timedelta(0))
+    def submits(task_state_store=None, **context):
+        scratch = ran(context)
+        job = task_state_store.get("job")
+        with (scratch / "jobs").open("a") as jobs:
+            jobs.write(f"{job}\n")
+        if job is None:
+            task_state_store.set("job", {"id": "the job's id"})
+            (scratch / "acknowledged").touch()
+            time.sleep(600)
+        if context["ti"].try_number == 1:
+            raise RuntimeError("once more, in a try of its own")
+
+    submits()
+
+
 six_tasks()
 one_waits()
+remembers()

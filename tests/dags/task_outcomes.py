@@ -13,10 +13,8 @@ from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.python import ShortCircuitOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Asset, BaseHook, BaseOperator, BaseSensorOperator, Metadata, Variable, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airflow.sdk.execution_time.xcom import XCom
 
 SCRATCH = Path(os.environ.get("TASK_TEST_SCRATCH", "/nonexistent"))
 ORDERS = Asset(name="orders", uri="file://orders")
@@ -169,14 +167,6 @@ with DAG("task_outcomes", schedule=None) as dag:
             missing = str(error)
         return [Variable.get("present"), Variable.get("absent", default="fallback"), missing]
 
-    @task
-    def sets_variable():
-        Variable.set("name", "value")
-
-    @task
-    def writes_elsewhere():
-        XCom.set(key="k", value=1, dag_id="task_outcomes", task_id="nothing", run_id="another", map_index=-1)
-
     @task(outlets=[ORDERS])
     def emits():
         yield Metadata(ORDERS, {"rows": 5})
@@ -188,7 +178,6 @@ with DAG("task_outcomes", schedule=None) as dag:
         runs = ti.get_dr_count("task_outcomes", run_ids=["other", "none"])
         return [counts, states, ti.get_dagrun_state("task_outcomes", "other"), runs]
 
-    TriggerDagRunOperator(task_id="triggers", trigger_dag_id="other")
     for each in (
         answer,
         nothing,
@@ -204,8 +193,6 @@ with DAG("task_outcomes", schedule=None) as dag:
         many_small,
         secretive,
         looks_up,
-        sets_variable,
-        writes_elsewhere,
         emits,
         asks,
     ):

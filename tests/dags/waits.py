@@ -8,6 +8,7 @@ from pathlib import Path
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, BaseOperator
+from airflow.triggers.base import StartTriggerArgs
 from deferral_triggers import Scripted
 from file_trigger import FileAppears
 
@@ -42,12 +43,42 @@ class WaitsForFile(BaseOperator):
         return event
 
 
+class StartsInTrigger(BaseOperator):
+    """Has nothing to do before its trigger has fired, so it is not run before."""
+
+    template_fields = ("payload",)
+    start_from_trigger = True
+    start_trigger_args = StartTriggerArgs(
+        trigger_cls="deferral_triggers.Scripted",
+        trigger_kwargs={"script": "fire", "payload": "{{ dag_run.run_id }}: PLANTED-IN-TRIGGER"},
+        next_method="resume",
+        next_kwargs={"known": "PLANTED-IN-NEXT"},
+    )
+
+    def __init__(self, payload=None, fails=0, password=None, **kwargs):
+        super().__init__(**kwargs)
+        self.password = password
+        self.payload = payload
+        self.fails = fails
+
+    def resume(self, context, known, event):
+        if context["ti"].try_number <= self.fails:
+            raise ValueError("not yet")
+        return [len(known), event.partition(":")[0]]
+
+
 def a_dag(dag_id, **arguments):
     return DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1), catchup=False, **arguments)
 
 
 with a_dag("waits_twice"):
     Waits(steps=["fire", "fire"], task_id="waits") >> EmptyOperator(task_id="then")
+
+with a_dag("starts_waiting"):
+    StartsInTrigger(task_id="starts", fails=1, retries=1, retry_delay=timedelta(0)) >> EmptyOperator(task_id="then")
+    StartsInTrigger.partial(task_id="mapped", payload="PLANTED-IN-PARTIAL", password="PLANTED-PASSWORD").expand(
+        fails=[0, 0]
+    )
 
 with a_dag("waits_in_vain"):
     Waits(steps=["no_such_script"], task_id="fails", retries=1, retry_delay=timedelta(0))

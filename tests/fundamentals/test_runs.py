@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from run_bench import RunBench
+from temporal_airflow.exceptions import InputError
+from waiting import until
 
 FLOW = "flow.py"
 
@@ -113,6 +117,19 @@ async def test_no_more_tasks_run_at_once_than_the_dag_allows(bench: RunBench) ->
     assert most <= 2
 
 
+async def test_no_more_runs_are_open_at_once_than_the_dag_allows(bench: RunBench) -> None:
+    first = await bench.start(FLOW, "runs_alone", run_id="first")
+
+    async def is_listed() -> bool:
+        return [run async for run in bench.client.list_runs(dag_id="runs_alone")] != []
+
+    await until("the first run is listed", is_listed)
+    with pytest.raises(InputError, match=r"max_active_runs=1 and 1 open run.*first"):
+        await bench.start(FLOW, "runs_alone", run_id="second")
+    async with bench.worker():
+        assert (await bench.end(first)).state == "success"
+
+
 async def test_a_sensor_in_reschedule_mode_waits_without_a_process(bench: RunBench) -> None:
     run = await bench.run(FLOW, "pokes")
     assert run.state == "success"
@@ -132,3 +149,10 @@ async def test_callbacks_of_tasks_and_dag_are_called_with_their_context(bench: R
         "success 2 good 1",
         "success good 1",
     ]
+
+
+async def test_callbacks_of_a_process_that_left_without_a_word_are_called_by_others(bench: RunBench) -> None:
+    run = await bench.run("leaves.py")
+    assert run.tries == {"is_killed": 2, "leaves_well": 2}
+    assert run.states == {"is_killed": "success", "leaves_well": "failed"}
+    assert sorted(bench.notes("callbacks")) == ["failure leaves_well 2", "retry is_killed 1", "retry leaves_well 1"]

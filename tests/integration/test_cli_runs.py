@@ -227,6 +227,26 @@ def test_the_first_interrupt_cancels_the_run(commands: CommandLine, steps: Steps
     steps.assert_no_process_is_left()
 
 
+def test_a_run_goes_on_until_the_runs_that_its_tasks_started_have_ended(commands: CommandLine, dags: Path) -> None:
+    conf = {"scratch": str(commands.folder), "seconds": 1}
+    ended = commands.call("run", dags / "triggering.py", "--dag-id", "starts_a_chain", "--conf", json.dumps(conf))
+    assert ended.exit_code == 0, ended.stderr
+    runs = {run["dag_id"]: run["state"] for run in commands.call("list", "-o", "json").json}
+    assert (runs["starts_a_chain"], runs["chained"], runs["triggered"]) == ("success", "success", "success")
+    assert "of DAG 'chained' has ended, which a task started" in ended.stderr
+    assert "of DAG 'triggered': success" in ended.stderr
+
+
+def test_an_interrupt_cancels_the_runs_that_tasks_started(commands: CommandLine, dags: Path, tmp_path: Path) -> None:
+    conf = json.dumps({"scratch": str(tmp_path), "seconds": 600})
+    with commands.start("run", dags / "triggering.py", "--dag-id", "starts_a_chain", "--conf", conf) as command:
+        command.says("of DAG 'chained' has ended, which a task started")
+        command.interrupt()
+        ended = command.ended()
+    assert ended.exit_code == 0, "the run itself had succeeded"
+    assert "of DAG 'chained': failed" in ended.stderr
+
+
 def test_the_second_interrupt_leaves_at_once(commands: CommandLine, steps: Steps) -> None:
     steps.stubborn = True
     with commands.start("run", STEPS, *steps.arguments) as command:

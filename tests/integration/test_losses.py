@@ -49,9 +49,10 @@ class Stage:
     leases: AsyncExitStack
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, **settings: str) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
+            **settings,
             "AIRFLOW__TEMPORAL__DATA_FOLDER": str(self.settings.data_folder),
             "AIRFLOW__TEMPORAL__SERVER_PORT": str(self.settings.server_port),
             "AIRFLOW__TEMPORAL__TASK_QUEUE": self.bench.task_queue,
@@ -213,3 +214,35 @@ async def test_attempts_lost_again_and_again_end_as_a_failed_try(stage: Stage) -
     assert run.state == "failed"
     assert run.states == {"waits": "failed", "follows": "upstream_failed"}
     assert "2 attempts were lost" in (run.task("waits").error or "")
+
+
+async def test_a_run_that_a_task_has_started_is_not_started_again_by_its_repeated_attempt(stage: Stage) -> None:
+    of_triggered_run = {"AIRFLOW__TEMPORAL__HEARTBEAT_TIMEOUT": str(SHORT_TIMEOUT)}
+    worker = stage.start_worker(**of_triggered_run)
+    workflow_id = await stage.bench.start(
+        "triggering.py", "triggers_and_is_lost", limits={"heartbeat_timeout": SHORT_TIMEOUT}
+    )
+    await until("the triggered run waits", lambda: len(stage.bench.notes("triggered")) == 1)
+    worker.kill()
+    stage.start_worker(**of_triggered_run)
+    await until("the triggered run waits again", lambda: len(stage.bench.notes("triggered")) == 2)
+    stage.let_go()
+    run = await stage.result(workflow_id)
+    assert (run.state, run.tries, len(run.task("waits").lost_attempts)) == ("success", {"waits": 1}, 1)
+    triggered = run.xcom("waits", "trigger_run_id")
+    assert set(stage.bench.notes("triggered")) == {triggered}
+    runs = [listed async for listed in stage.bench.client.list_runs(dag_id="triggered")]
+    assert [listed.run_id for listed in runs] == [triggered]
+
+
+async def test_what_a_task_had_its_run_remember_outlives_a_killed_worker(stage: Stage) -> None:
+    worker = stage.start_worker()
+    workflow_id = await stage.bench.start("losses.py", "remembers", limits={"heartbeat_timeout": SHORT_TIMEOUT})
+    await until("the run has acknowledged the write", (stage.bench.scratch / "acknowledged").exists)
+    worker.kill()
+    stage.start_worker()
+    run = await stage.result(workflow_id)
+    assert (run.state, run.tries) == ("success", {"submits": 2})
+    assert len(run.task("submits").lost_attempts) == 1
+    first, same_try_again, next_try = stage.bench.notes("jobs")
+    assert (first, same_try_again, next_try) == ("None", "{'id': \"the job's id\"}", "{'id': \"the job's id\"}")

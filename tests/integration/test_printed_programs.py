@@ -62,7 +62,7 @@ def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
         check=False,
     )
 
-    assert "2 passed" in ended.stdout, ended.stdout
+    assert "3 passed" in ended.stdout, ended.stdout
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 
 import temporal_airflow
 from run_bench import DAGS_FOLDER
-from temporal_airflow import TemporalAirflowPlugin
+from temporal_airflow import Answer, TemporalAirflowPlugin
 from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.connection import Connection
 from temporal_airflow.dag_loader import load_dag
@@ -127,3 +127,17 @@ async def test_an_ephemeral_run_keeps_large_values_in_its_result() -> None:
         DAGS_FOLDER / "data.py", dag_id="large_values", conf={"kilobytes": [100]}, ephemeral=True
     )
     assert len(result.xcom("pushes", "k100")) == 100 * 1024
+
+
+async def test_a_program_has_answers_ready() -> None:
+    file = DAGS_FOLDER / "command_line" / "approval.py"
+    with pytest.raises(InputError, match="an answer for task 'aprove', and DAG 'approval' has: approve, count, ship"):
+        await temporal_airflow.run_dag_async(file, ephemeral=True, answers={"aprove": "Approve"})
+    form = Answer(params={"pieces": 3})
+    with pytest.raises(InputError, match="'Aprove' is not an option"):
+        await temporal_airflow.run_dag_async(file, ephemeral=True, answers={"count": form, "approve": "Aprove"})
+    approval = Answer(["Approve"], user="ann")
+    result = await temporal_airflow.run_dag_async(file, ephemeral=True, answers={"count": form, "approve": approval})
+    assert result.xcom("count")["params_input"] == {"pieces": 3}
+    assert result.xcom("approve")["responded_by_user"] == {"id": "7", "name": "ann"}
+    assert result.task_state("ship") == "success"

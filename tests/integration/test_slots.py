@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,9 +45,11 @@ DRIVER = """
 """A worker in miniature: runs one task until it is killed."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TaskBench]:
-    async with open_task_bench(tmp_path_factory.mktemp("airflow_home")) as bench:
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["fork", "reuse"])
+async def shared_bench(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[TaskBench]:
+    async with open_task_bench(tmp_path_factory.mktemp("airflow_home"), request.param) as bench:
         yield bench
 
 
@@ -86,6 +90,74 @@ async def test_no_more_slots_than_the_maximum(tasks: TaskBench) -> None:
         assert not done
     await waiting
     await pool.close()
+
+
+async def test_slots_wait_and_others_are_given_up(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=3, waiting=1, idle_patience=0.2)
+    pool.prepare()
+    await eventually(lambda: len(pool.idle_pids()) == 1, "a slot waits before it is needed")
+    (waiting,) = pool.idle_pids()
+    async with pool.slot() as first, pool.slot() as second, pool.slot() as third:
+        used = {first.pid, second.pid, third.pid}
+        assert waiting in used
+        assert pool.idle_pids() == []  # the maximum is in use
+    await eventually(lambda: len(running(list(used))) == 1, "the idle ones are given up but for one")
+    await pool.close()
+    assert not running(list(used))
+
+
+async def test_short_tasks_on_a_busy_machine_share_few_slots(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=8, spare=lambda: 0.0)
+    used = set()
+
+    async def use() -> None:
+        async with pool.slot() as slot:
+            used.add(slot.pid)
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(use() for _ in range(40)))
+    assert 1 <= len(used) <= (os.cpu_count() or 1)
+    await pool.close()
+
+
+async def test_slots_that_wait_do_not_pile_up_on_a_busy_machine(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=8, waiting=2, spare=lambda: 0.0)
+    for _ in range(10):
+        async with pool.slot(), pool.slot():
+            await asyncio.sleep(0.1)
+    assert 2 <= len(pool.idle_pids()) <= max(2, os.cpu_count() or 1)
+    await pool.close()
+
+
+@pytest.mark.parametrize("spare", [0.0, 1.0])
+async def test_tasks_that_last_get_a_slot_each(tasks: TaskBench, spare: float) -> None:
+    many = (os.cpu_count() or 1) + 1
+    pool = SlotPool(tasks.template, maximum=many, spare=lambda: spare)
+    async with contextlib.AsyncExitStack() as stack:
+        slots = [await stack.enter_async_context(pool.slot()) for _ in range(many)]
+        assert len({slot.pid for slot in slots}) == many
+    await pool.close()
+
+
+async def test_a_slot_that_is_killed_is_replaced_before_it_is_needed(tasks: TaskBench) -> None:
+    pool = SlotPool(tasks.template, maximum=2, waiting=1)
+    async with pool.slot() as slot:
+        await eventually(lambda: len(pool.idle_pids()) == 1, "another one waits")
+        (successor,) = pool.idle_pids()
+        slot.kill()
+    async with pool.slot() as next_slot:
+        assert next_slot.pid == successor != slot.pid
+    await pool.close()
+
+
+async def test_a_pool_says_how_much_memory_it_took(tasks: TaskBench, caplog: pytest.LogCaptureFixture) -> None:
+    pool = SlotPool(tasks.template, maximum=1)
+    async with pool.slot() as slot:
+        await slot.send(tasks.run_task(tasks.task("nothing")))
+        await tasks.reply(slot)
+    with caplog.at_level("INFO", logger="temporal_airflow.tasks.slots"):
+        await pool.close()
+    assert re.search(r"Memory: 1 slots with \d+ MB each", caplog.text)
 
 
 async def test_a_slot_is_replaced_after_so_many_uses(tasks: TaskBench) -> None:
@@ -168,10 +240,12 @@ async def test_nothing_survives_a_worker_that_is_killed(tasks: TaskBench) -> Non
     with driver, driver.stdin:
         driver.stdin.write(tasks.run_task(tasks.task("stubborn")).model_dump_json() + "\n")
         driver.stdin.flush()
-        pids = await noted_pids(tasks, "stubborn")
-        below = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
+        try:
+            pids = await noted_pids(tasks, "stubborn")
+            below = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
+        finally:
+            driver.kill()
         assert set(pids) <= set(below)
-        driver.kill()
         killed = time.monotonic()
         await eventually(lambda: not running(below), "everything below the worker is gone")
         assert time.monotonic() - killed < 2
@@ -186,6 +260,15 @@ async def test_ctrl_c_reaches_the_worker_only(tasks: TaskBench) -> None:
     assert isinstance(await tasks.reply(slot), TaskDone)
     slot.kill()
     await slot.wait_closed()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="no huge pages here")
+async def test_forks_copy_the_page_tables_of_huge_pages(tasks: TaskBench) -> None:
+    slot = await tasks.template.fork_slot()
+    usage = dict(re.findall(r"(\w+): +(\d+) kB", Path(f"/proc/{slot.pid}/smaps_rollup").read_text()))
+    slot.kill()
+    await slot.wait_closed()
+    assert int(usage["AnonHugePages"]) > 0  # how many depends on the memory that is free in one piece
 
 
 async def test_a_template_that_is_stopped_while_it_starts_is_lost(tasks: TaskBench) -> None:

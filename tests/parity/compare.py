@@ -55,13 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="compare", description=__doc__)
     parser.add_argument("dag_ids", nargs="*", metavar="DAG_ID", help="default: the whole corpus")
     parser.add_argument("--side-by-side", action="store_true", help="run stock Airflow first, ignore the records")
+    parser.add_argument("--isolation", choices=["fork", "reuse"], default="fork", help="ours: the setting of that name")
     parser.add_argument("--json", type=Path, help="write the differences there, too")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     records = _record_afresh(options.dag_ids) if options.side_by_side else _read_records(options.dag_ids)
     with tempfile.TemporaryDirectory(prefix="parity-ours-", ignore_cleanup_errors=True) as folder:
         _use_own_home(Path(folder))
-        report = asyncio.run(_compare(records, Path(folder), side_by_side=options.side_by_side))
+        report = asyncio.run(_compare(records, Path(folder), options.isolation, side_by_side=options.side_by_side))
     print(report.text())
     print(f"{time.monotonic() - started:.0f} s")
     if options.json:
@@ -93,9 +94,10 @@ def _use_own_home(folder: Path) -> None:
     os.environ["AIRFLOW_HOME"] = str(folder / "airflow")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["_AIRFLOW__AS_LIBRARY"] = "1"
+    os.environ["TEMPORAL_DEBUG"] = "1"  # the SDK's deadlock detector measures how busy this machine is
 
 
-async def _compare(records: Records, home: Path, *, side_by_side: bool) -> Report:
+async def _compare(records: Records, home: Path, isolation: str, *, side_by_side: bool) -> Report:
     from temporal_airflow.connection import connect
     from temporal_airflow.settings import Settings
 
@@ -105,7 +107,7 @@ async def _compare(records: Records, home: Path, *, side_by_side: bool) -> Repor
     report, at_once = Report(), asyncio.Semaphore(AT_ONCE)
     async with (
         connect(Settings(data_folder=home / "data"), ephemeral=True, report=lambda _: None) as connection,
-        open_ours(connection.client, home, home / "scratch") as ours,
+        open_ours(connection.client, home, home / "scratch", isolation) as ours,
     ):
         normalise = normaliser(home, home / "scratch")
 

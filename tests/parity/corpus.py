@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .environment import OWN_DAGS, RECORDS
+from .environment import OWN_DAGS, RECORDS, SECOND_BUNDLE
 
 INDEX = RECORDS / "_corpus.json"
 """Every DAG of the corpus with its file, as Airflow found them when they were recorded."""
 
 OWN = "own"
+SECOND = "second"
 EXAMPLE_PACKAGES = (
     "airflow.example_dags",
     "airflow.providers.standard.example_dags",
@@ -28,7 +29,6 @@ EXAMPLE_PACKAGES = (
 
 EXCLUDED: dict[str, str] = {
     "example_analytics": "needs S3, GCS, Azure Blob Storage and an Iceberg catalog",
-    "example_hitl_operator": "needs a person who answers",
     "example_retry_policy": "needs the HTTP API api.example.com; tries for half an hour to reach it",
     "tutorial_objectstorage": "needs S3 and the HTTP API of the Finnish Meteorological Institute",
 }
@@ -40,10 +40,12 @@ UNFORESEEABLE: dict[str, str] = {
     "asset_with_extra_by_context": _RIVALS,
     "asset_with_extra_by_yield": _RIVALS,
     "asset_with_extra_from_classic_operator": _RIVALS,
+    "read_asset_event": _RIVALS,
     "example_sensors": "removes and creates a file side by side; ends only if the removal comes first",
     "example_weekday_branch_operator": "branches on the day of the week on which it runs",
+    "example_branch_datetime_operator_2": "branches on the time of day at which it runs",
 }
-"""DAGs that a record can't foretell. ``compare --side-by-side`` compares them; the last is the same within a day."""
+"""DAGs that a record can't foretell. ``compare --side-by-side`` compares them; the last two agree nearly any time."""
 
 
 @dataclass(frozen=True, order=True)
@@ -66,7 +68,7 @@ def of_corpus(known: Mapping[str, Path]) -> list[CorpusDag]:
     """The DAGs of the corpus among all that an Airflow knows."""
     folders = [folder for _, folder in _folders()]
     return sorted(
-        CorpusDag(dag_id, path)
+        CorpusDag(dag_id, _file(path))
         for dag_id, path in known.items()
         if any(path.is_relative_to(folder) for folder in folders)
     )
@@ -79,7 +81,7 @@ def read_index() -> dict[str, CorpusDag]:
     for dag_id, file in json.loads(INDEX.read_text()).items():
         package, _, relative = file.partition(":")
         if package in folders:
-            index[dag_id] = CorpusDag(dag_id, folders[package] / relative)
+            index[dag_id] = CorpusDag(dag_id, _file(folders[package] / relative))
     return index
 
 
@@ -88,13 +90,19 @@ def write_index(dags: list[CorpusDag]) -> None:
     INDEX.write_text(json.dumps(index, indent=1) + "\n")
 
 
+def _file(path: Path) -> Path:
+    """The file that a path leads to, or into: a packaged DAG's is in its archive."""
+    return next((each for each in path.parents if each.is_file()), path)
+
+
 def _portable(path: Path) -> str:
     return next(f"{name}:{path.relative_to(folder)}" for name, folder in _folders() if path.is_relative_to(folder))
 
 
 def _folders() -> Iterator[tuple[str, Path]]:
-    """Our own folder, and Airflow's folders of examples as far as installed."""
+    """Our own folders, and Airflow's folders of examples as far as installed."""
     yield OWN, OWN_DAGS
+    yield SECOND, SECOND_BUNDLE
     for package in EXAMPLE_PACKAGES:
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:

@@ -6,14 +6,16 @@ runs a DAG.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from airflow.utils.state import TaskInstanceState
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
 
@@ -22,12 +24,15 @@ from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.models import (
+    AssetEventRecord,
     DagExecutionResult,
     LoadDagInput,
     LoadedDag,
+    PublishedAssetEvents,
     TaskExecutionInput,
     TaskExecutionResult,
     TaskInstanceRecord,
+    TriggerInput,
 )
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.slots import ProcessTemplate
@@ -35,6 +40,7 @@ from temporal_airflow.tasks.xcom_values import read_value
 from temporal_airflow.worker import run_worker
 
 from . import outcome
+from .answers import ANSWERS, USER, answer_to
 from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
 from .outcome import Outcome, Span, TaskOutcome
 
@@ -82,7 +88,9 @@ class Ours:
         (self.scratch / dag_id).mkdir(parents=True, exist_ok=True)
         client = DagRunClient(self.temporal)
         workflow_id = await client.start(loaded, task_queue=TASK_QUEUE, route_queues=False)
+        answering = asyncio.create_task(_answer_people(client, workflow_id, dag_id))
         result = await client.result(workflow_id)
+        answering.cancel()
         self.errors[dag_id] = {
             outcome.label(ti.task_id, ti.map_index): ti.error for ti in result.snapshot.task_instances if ti.error
         }
@@ -90,40 +98,72 @@ class Ours:
         failures = list(_failed_workflow_tasks(history))
         assert not failures, f"workflow tasks of {dag_id} failed: {failures}"
         attempts = [attempt async for attempt in _attempts(self.temporal, history)]
-        return _outcome(loaded, result, attempts, self.scratch / dag_id)
+        waits = [wait async for wait in _waits(self.temporal, history)]
+        of_run = _outcome(loaded, result, attempts, waits, self.scratch / dag_id)
+        published = await _published(self.temporal, history)
+        return replace(of_run, asset_events=[_asset_event(event) for event in published])
 
 
 @asynccontextmanager
-async def open_ours(client: Client, home: Path, scratch: Path) -> AsyncIterator[Ours]:
+async def open_ours(client: Client, home: Path, scratch: Path, isolation: str = "fork") -> AsyncIterator[Ours]:
     """Bring up a worker and its task processes.
 
     Args:
         client: connected to a server.
         home: the AIRFLOW_HOME of task processes.
         scratch: where DAGs leave notes.
+        isolation: the setting of that name.
     """
     settings = Settings(data_folder=home / "data", concurrency=CONCURRENCY, drain_timeout=0)
-    async with ProcessTemplate.start(shared_environment(home)) as template:
+    environment = shared_environment(home) | {"AIRFLOW__TEMPORAL__ISOLATION": isolation}
+    async with ProcessTemplate.start(environment) as template:
         import_scheduling_code()
         await template.ready()
         async with run_worker(client, template, settings, TASK_QUEUE):
             yield Ours(client, template, scratch)
 
 
-def _outcome(loaded: LoadedDag, result: DagExecutionResult, attempts: list[Attempt], notes: Path) -> Outcome:
+async def _answer_people(client: DagRunClient, workflow_id: str, dag_id: str) -> None:
+    """Answer what the tasks of a run ask, until it ends."""
+    if dag_id not in ANSWERS:
+        return
+    async for record in client.watch(workflow_id):
+        for ti in record.task_instances:
+            label = outcome.label(ti.task_id, ti.map_index)
+            given = answer_to(dag_id, label, ti.try_number) if ti.input_request else None
+            if given is not None:
+                await client.respond(
+                    workflow_id,
+                    ti.task_id,
+                    chosen_options=given.options,
+                    params_input=given.params,
+                    map_index=ti.map_index,
+                    user=USER,
+                )
+
+
+def _outcome(
+    loaded: LoadedDag,
+    result: DagExecutionResult,
+    attempts: list[Attempt],
+    waits: list[TriggerInput],
+    notes: Path,
+) -> Outcome:
     return Outcome(
         dag_id=loaded.run.dag_id,
         state=result.state.value,
-        tasks=_tasks(loaded, result, attempts),
+        tasks=_tasks(loaded, result, attempts, waits),
         xcoms=_xcoms(result),
         notes=outcome.read_notes(notes),
-        asset_events=[event for attempt in attempts for event in _asset_events(attempt)],
     )
 
 
-def _tasks(loaded: LoadedDag, result: DagExecutionResult, attempts: list[Attempt]) -> dict[str, TaskOutcome]:
+def _tasks(
+    loaded: LoadedDag, result: DagExecutionResult, attempts: list[Attempt], waits: list[TriggerInput]
+) -> dict[str, TaskOutcome]:
     upstream = outcome.upstream_of(loaded.definition.serialized_dag())
     ended = Counter((each.input.task_id, each.input.map_index, each.result.state) for each in attempts)
+    deferrals = Counter((each.task_id, each.map_index) for each in waits)
     executed = {(each.input.task_id, each.input.map_index) for each in attempts}
     task_instances = result.snapshot.task_instances
     spans = {
@@ -137,7 +177,7 @@ def _tasks(loaded: LoadedDag, result: DagExecutionResult, attempts: list[Attempt
             map_index=ti.map_index,
             rendered_map_index=ti.rendered_map_index,
             reschedules=ended[ti.task_id, ti.map_index, TaskInstanceState.UP_FOR_RESCHEDULE],
-            deferrals=ended[ti.task_id, ti.map_index, TaskInstanceState.DEFERRED],
+            deferrals=deferrals[_key(ti)],
             started_before=outcome.started_before(spans[_key(ti)], spans.values(), upstream.get(ti.task_id, ())),
         )
         for ti in task_instances
@@ -155,34 +195,36 @@ def _xcoms(result: DagExecutionResult) -> dict[str, dict[str, Any]]:
     return xcoms
 
 
-def _asset_events(attempt: Attempt) -> Iterator[dict[str, Any]]:
-    """The events that ``TaskInstance.register_asset_changes_in_db`` would make of what a task said."""
-    if attempt.result.state != TaskInstanceState.SUCCESS:
-        return
-    said = attempt.result.asset_events
-    source = outcome.label(attempt.input.task_id, attempt.input.map_index)
-    for outlet in (outlet for outlet in said.task_outlets if outlet["type"] != "AssetAlias"):
-        key = {"name": outlet.get("name"), "uri": outlet.get("uri")}
-        own = [e for e in said.outlet_events if "source_alias_name" not in e and e["dest_asset_key"] == key]
-        for event in own or [{}]:
-            yield _asset_event(key, event, source)
-    for event in said.outlet_events:
-        if "source_alias_name" in event:
-            yield _asset_event(event["dest_asset_key"], event, source)
-
-
-def _asset_event(key: dict[str, Any], event: dict[str, Any], source: str) -> dict[str, Any]:
+def _asset_event(event: AssetEventRecord) -> dict[str, Any]:
     return {
-        **key,
-        "extra": event.get("extra") or {},
-        "partition_key": event.get("partition_key"),
-        "source": source,
-        "aliases": [event["source_alias_name"]] if "source_alias_name" in event else [],
+        "name": event.asset.name,
+        "uri": event.asset.uri,
+        "extra": event.extra,
+        "partition_key": event.partition_key,
+        "source": outcome.label(event.source_task_id, event.source_map_index),
+        "aliases": list(event.aliases),
     }
+
+
+async def _published(temporal: Client, history: WorkflowHistory) -> list[AssetEventRecord]:
+    """The asset events that were recorded for the run."""
+    results = [result async for _, result in _completed(temporal, history, identifiers.PUBLISH_ACTIVITY)]
+    found = [await temporal.data_converter.decode(result, [PublishedAssetEvents]) for result in results]
+    return [event for [published] in found for event in published.events]
 
 
 async def _attempts(temporal: Client, history: WorkflowHistory) -> AsyncIterator[Attempt]:
     """Every attempt at a task that ended by itself."""
+    async for argument, answer in _completed(temporal, history, identifiers.TASK_ACTIVITY):
+        [given] = await temporal.data_converter.decode(argument, [TaskExecutionInput])
+        [result] = await temporal.data_converter.decode(answer, [TaskExecutionResult])
+        yield Attempt(given, result)
+
+
+async def _completed(
+    temporal: Client, history: WorkflowHistory, activity_type: str
+) -> AsyncIterator[tuple[Sequence[Payload], Sequence[Payload]]]:
+    """What each completed activity of a type was given, and its result."""
     scheduled = {}
     for event in history.events:
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
@@ -190,11 +232,18 @@ async def _attempts(temporal: Client, history: WorkflowHistory) -> AsyncIterator
         elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
             completed = event.activity_task_completed_event_attributes
             activity = scheduled[completed.scheduled_event_id]
-            if activity.activity_type.name != identifiers.TASK_ACTIVITY:
-                continue
-            [given] = await temporal.data_converter.decode(activity.input.payloads, [TaskExecutionInput])
-            [result] = await temporal.data_converter.decode(completed.result.payloads, [TaskExecutionResult])
-            yield Attempt(given, result)
+            if activity.activity_type.name == activity_type:
+                yield activity.input.payloads, completed.result.payloads
+
+
+async def _waits(temporal: Client, history: WorkflowHistory) -> AsyncIterator[TriggerInput]:
+    """Every wait for a trigger."""
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            activity = event.activity_task_scheduled_event_attributes
+            if activity.activity_type.name == identifiers.TRIGGER_ACTIVITY:
+                [wait] = await temporal.data_converter.decode(activity.input.payloads, [TriggerInput])
+                yield wait
 
 
 def _failed_workflow_tasks(history: WorkflowHistory) -> Iterator[str]:

@@ -120,9 +120,18 @@ def read_notes(folder: Path) -> dict[str, list[str]]:
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 PROCESS_ID = re.compile(r"\bPID: \d+")
 LENGTH_OF_TIME = re.compile(r"\b\d+\.\d+ seconds")
+MODULE_OF_FILE = re.compile(r"\bunusual_prefix_[0-9a-f]{40}_")
+"""What Airflow puts before the name of a DAG file's module: a hash of the file's path."""
+
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
-TIME = re.compile(r"\b(?P<year>20\d\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
+OWN_URL = re.compile(r"http://127\.0\.0\.1:\d+(?=/dags/)")
+"""Where the API server of a recording is; links of ours have no server."""
+TIME = re.compile(
+    r"(?<![0-9A-Za-z])(?P<year>20\d\d)-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?"
+)
 DATE_COMMAND = re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \w+ 20\d\d\b")
+ANSWERED_BY = {"responded_by_user"}
+WHO = "<user>"
 EPOCH_SECONDS = (datetime(YEAR_OF_NOW, 1, 1).astimezone().timestamp(), 4e9)
 
 
@@ -143,6 +152,7 @@ class Normaliser:
             case float() if EPOCH_SECONDS[0] <= value <= EPOCH_SECONDS[1]:
                 return "<time>"
             case Mapping():
+                value = {key: WHO if key in ANSWERED_BY and each else each for key, each in value.items()}
                 return {self._text(str(key)): self(each) for key, each in value.items()}
             case list() | tuple():
                 return [self(each) for each in value]
@@ -152,7 +162,9 @@ class Normaliser:
     def _text(self, text: str) -> str:
         for folder, name in sorted(self.folders.items(), key=lambda item: -len(item[0])):
             text = text.replace(folder, name)
+        text = OWN_URL.sub("", text)
         text = UUID.sub("<uuid>", text)
+        text = MODULE_OF_FILE.sub("unusual_prefix_<hash>_", text)
         text = ADDRESS.sub("at <address>", text)
         text = PROCESS_ID.sub("PID: <pid>", text)
         text = DATE_COMMAND.sub("<time>", text)

@@ -27,7 +27,7 @@ from .outcome import normalised, normaliser
 AT_ONCE = 5
 """Runs in progress: few, for the order of tasks to be Airflow's and not that of a machine out of breath."""
 
-RUN_PATIENCE = 300.0
+RUN_PATIENCE = 600.0
 """Seconds that a run may take."""
 
 PACKAGES = (
@@ -85,6 +85,7 @@ def run(airflow: Oracle, dags: Sequence[CorpusDag]) -> dict[str, dict[str, Any]]
     while waiting or deadlines:
         while waiting and len(deadlines) < AT_ONCE:
             _start(airflow, waiting.pop(), deadlines)
+        airflow.answer_people()
         running = airflow.unfinished(deadlines)
         ended += set(deadlines) - running
         for dag_id in list(deadlines):

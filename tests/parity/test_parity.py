@@ -1,6 +1,6 @@
 """Our runs against the records of stock Airflow: a part of the corpus that takes little time and covers every topic.
 
-``python -m tests.parity.compare`` compares all of it.
+``python -m tests.parity.compare`` compares all of it. Both take ``--isolation reuse``.
 """
 
 from __future__ import annotations
@@ -19,26 +19,49 @@ from .comparison import differences
 from .corpus import read_index
 from .ours import Ours, open_ours
 from .outcome import Outcome, normalised, normaliser
+from .package import contents, sources
 
 REPRESENTATIVE = (
+    "asks_for_approval",
+    "asks_in_vain",
+    "asks_people",
     "branches_before_mapped",
     "branches_by_operators",
     "calls_back",
+    "deletes_xcoms",
     "emits_asset_events",
     "example_dynamic_task_mapping",
     "example_setup_teardown_taskflow",
     "example_short_circuit_operator",
+    "example_trigger_controller_dag",
+    "is_in_second_bundle",
+    "is_packaged",
+    "keeps_task_state",
+    "looks_into_backends",
+    "looks_into_lazy_sequences",
     "maps_groups_with_failures",
     "maps_over_xcoms",
     "maps_with_partial_failures",
+    "obeys_policies",
+    "orders_by_weight_upstream",
     "passes_xcoms",
+    "processes_end",
+    "pulls_in_every_form",
+    "reads_what_outlives_runs",
     "renders",
+    "renders_in_its_own_environment",
     "retries",
     "sensors_return_values",
+    "starts_in_triggers",
+    "stores_xcoms_as_objects",
+    "stores_xcoms_in_files",
+    "takes_params",
     "teardown_in_mapped_group",
     "trigger_rules_all",
     "trigger_rules_none",
     "trigger_rules_one",
+    "triggers_others",
+    "uses_plugins",
 )
 
 Runs = dict[str, asyncio.Task[dict[str, Any]]]
@@ -51,7 +74,8 @@ async def runs(
     """The runs of all tests that were selected, side by side: waiting for retries and sensors costs nothing."""
     home = tmp_path_factory.mktemp("parity")
     selected = [item.callspec.params["dag_id"] for item in _users_of_runs(request.session)]
-    async with open_ours(connection.client, home, home / "scratch") as ours:
+    isolation = request.config.getoption("--isolation")
+    async with open_ours(connection.client, home, home / "scratch", isolation) as ours:
         started = {dag_id: asyncio.create_task(_run(ours, dag_id, home)) for dag_id in selected}
         yield started
         for run in started.values():
@@ -74,3 +98,7 @@ async def test_a_run_is_what_airflow_makes_of_it(dag_id: str, runs: Runs) -> Non
     recorded = read_index()[dag_id].record()
     assert recorded is not None, f"no record: uv run python -m tests.parity.record {dag_id}"
     assert differences(recorded, await runs[dag_id]) == []
+
+
+def test_the_packaged_dag_is_that_of_its_sources() -> None:
+    assert contents() == sources(), "uv run python -m tests.parity.package"

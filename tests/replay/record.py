@@ -1,6 +1,7 @@
-"""Records the histories that ``test_replay`` replays: ``uv run python tests/replay/record.py``.
+"""Records the histories that ``test_replay`` replays: ``uv run python tests/replay/record.py [DAG_ID...]``.
 
-Needed when the engine's epoch is raised: older histories then belong to older releases.
+Needed when the engine's epoch is raised: older histories then belong to older releases. Within an epoch only what is
+new is recorded: name the DAGs.
 """
 
 from __future__ import annotations
@@ -10,36 +11,68 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from temporal_airflow import identifiers
 from temporal_airflow.engine.airflow_library import use_as_library
 
 TESTS = Path(__file__).parent.parent
 HISTORIES = Path(__file__).parent / "histories"
 EXAMPLES = TESTS.parent / "examples"
-FUNDAMENTALS = (
-    "always_fails",
-    "branches",
-    "calls_back",
-    "fails_fast",
-    "fails_twice",
-    "is_limited",
-    "maps",
-    "pokes",
-    "sets_up_and_tears_down",
-    "short_circuits",
-    "times_out",
-)
+FUNDAMENTALS = {
+    "flow.py": (
+        "always_fails",
+        "branches",
+        "calls_back",
+        "fails_fast",
+        "fails_twice",
+        "is_limited",
+        "maps",
+        "pokes",
+        "sets_up_and_tears_down",
+        "short_circuits",
+        "times_out",
+    ),
+    "asks.py": ("asks", "asks_in_triggers", "asks_in_vain", "asks_many"),
+    "deadlines.py": ("is_late",),
+    "leaves.py": ("leaves",),
+    "assets.py": ("emits", "keeps_asset_state"),
+    "outlasting.py": ("outlasts",),
+    "past.py": ("changes",),
+    "state_store.py": ("keeps_state",),
+    "triggering.py": ("triggers_in_every_way", "triggers_many"),
+    "waits.py": ("starts_waiting",),
+}
+ANSWERS: dict[str, dict[str, dict[str, Any]]] = {
+    "asks": {
+        "enters": {"params_input": {"number": 3, "note": ""}},
+        "branches": {"chosen_options": ["hold"], "user": "ann"},
+    },
+    "outlasts": {"asks": {"chosen_options": ["yes"]}},
+    "asks_many": {"chooses": {"chosen_options": ["c", "a"]}},
+    "asks_in_triggers": {"answered": {"chosen_options": ["yes"]}},
+}
+"""What people answer in the DAGs of ``asks.py``."""
+STARTED = {"triggers_many": ("one_at_a_time", "b")}
+"""A run that a task of the recorded one has started, recorded too."""
+
+LIMITS = {"outlasts": {"continue_from_events": 25}}
+"""Limits of runs that go on in another execution, whose first two executions and first batch are recorded."""
+
+LISTENED_STATES = {"leaves": ("running", "success", "failed")}
+"""States that listeners of DAG runs are told of, if there were any."""
 
 
-async def record() -> None:
-    """Run every DAG once and keep its history."""
+async def record(wanted: Collection[str] = ()) -> None:
+    """Run every DAG once, or only those named, and keep its history."""
     from temporal_airflow.in_place import open_in_place, task_processes
     from temporal_airflow.settings import load_settings
 
     targets = [(EXAMPLES, path.name, path.stem) for path in sorted(EXAMPLES.glob("*.py"))]
-    targets += [(TESTS / "dags", "flow.py", dag_id) for dag_id in FUNDAMENTALS]
+    targets += [(TESTS / "dags", file, dag_id) for file, dag_ids in FUNDAMENTALS.items() for dag_id in dag_ids]
+    targets = [target for target in targets if not wanted or target[2] in wanted]
     for folder in dict.fromkeys(folder for folder, _, _ in targets):
         async with (
             task_processes(folder) as template,
@@ -48,6 +81,8 @@ async def record() -> None:
         ):
             for _, file, dag_id in (target for target in targets if target[0] == folder):
                 await _record_run(place, folder / file, dag_id)
+            if (folder, "assets.py", "emits") in targets:
+                await _record_states(place)
 
 
 async def _record_run(place: Any, path: Path, dag_id: str) -> None:
@@ -55,14 +90,68 @@ async def _record_run(place: Any, path: Path, dag_id: str) -> None:
     from temporal_airflow.dag_loader import load_dag
     from temporal_airflow.models import LoadDagInput
 
-    conf = {"scratch": tempfile.mkdtemp()} if path.name == "flow.py" else {}
+    conf = {} if path.is_relative_to(EXAMPLES) else {"scratch": tempfile.mkdtemp()}
     request = LoadDagInput(path=str(path), dag_id=dag_id, run_id="recorded", conf=conf, now=now())
-    workflow_id = await place.start(await load_dag(place.template, request))
+    loaded = await load_dag(place.template, request)
+    limits = loaded.limits.model_copy(update=LIMITS.get(dag_id, {}))
+    loaded = loaded.model_copy(update={"listened_states": LISTENED_STATES.get(dag_id, ()), "limits": limits})
+    if dag_id in LIMITS:
+        Path(conf["scratch"], "go").touch()
+    workflow_id = await place.start(loaded)
+    answering = asyncio.create_task(_answer(place.client, workflow_id, ANSWERS.get(dag_id, {})))
+    await _keep(place, workflow_id, dag_id)
+    answering.cancel()
+    if started := STARTED.get(dag_id):
+        await _keep(place, identifiers.workflow_id(*started), started[0])
+
+
+async def _keep(place: Any, workflow_id: str, name: str) -> None:
     await place.client.result(workflow_id)
-    history = await place.connection.client.get_workflow_handle(workflow_id).fetch_history()
-    events = _anonymous(history.to_json_dict())
-    (HISTORIES / f"{dag_id}.json").write_text(json.dumps(events, separators=(",", ":")) + "\n")
-    sys.stdout.write(f"{dag_id}: {len(events['events'])} events\n")
+    client = place.connection.client
+    if name not in LIMITS:
+        await _keep_history(client.get_workflow_handle(workflow_id), name)
+        return
+    first = (await client.get_workflow_handle(workflow_id).fetch_history()).events[0]
+    run_id = first.workflow_execution_started_event_attributes.first_execution_run_id
+    await _keep_history(client.get_workflow_handle(workflow_id, run_id=run_id), name)
+    last = (await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()).events[-1]
+    run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    await _keep_history(client.get_workflow_handle(workflow_id, run_id=run_id), f"{name}_goes_on")
+    batch = identifiers.batch_workflow_id(workflow_id, 1)
+    await _keep_history(client.get_workflow_handle(batch), f"{name}_batch")
+
+
+async def _record_states(place: Any) -> None:
+    """Keep the histories of workflows that never end: the catalogue of assets, and one that continues as new."""
+    from temporal_airflow.asset_client import asset_place
+    from temporal_airflow.models import AssetKey, KeptState, StateChange
+    from temporal_airflow.state_client import Place, StateClient
+
+    client, states = place.connection.client, StateClient(place.connection.client)
+    catalogue = identifiers.state_workflow_id(place.task_queue, "assets")
+    await _keep_history(client.get_workflow_handle(catalogue), "keeps_assets")
+    orders = asset_place(place.task_queue, AssetKey(name="orders", uri="s3://warehouse/orders"))
+    await _keep_history(client.get_workflow_handle(orders.workflow_id), "keeps_events")
+    short = Place(place.task_queue, "recorded", empty=KeptState(changes_per_run=2))
+    await states.change(short, StateChange(values={"a": "1"}))
+    first_run = (await client.get_workflow_handle(short.workflow_id).describe()).run_id
+    for value in ("2", None):
+        await states.change(short, StateChange(values={"a": value}))
+    await _keep_history(client.get_workflow_handle(short.workflow_id, run_id=first_run), "keeps_state_as_new")
+
+
+async def _keep_history(handle: Any, name: str) -> None:
+    events = _anonymous((await handle.fetch_history()).to_json_dict())
+    (HISTORIES / f"{name}.json").write_text(json.dumps(events, separators=(",", ":")) + "\n")
+    sys.stdout.write(f"{name}: {len(events['events'])} events\n")
+
+
+async def _answer(client: Any, workflow_id: str, answers: dict[str, dict[str, Any]]) -> None:
+    async for run in client.watch(workflow_id):
+        for ti in run.task_instances:
+            if ti.input_request and ti.task_id in answers:
+                answer = {"user": "ann", "map_index": ti.map_index, **answers[ti.task_id]}
+                await client.respond(workflow_id, ti.task_id, **answer)
 
 
 def _anonymous(value: Any) -> Any:
@@ -76,5 +165,6 @@ if __name__ == "__main__":
     use_as_library()
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW_CONN_VAULT"] = "generic://user:s3cr3t-passw0rd@host/"
     HISTORIES.mkdir(exist_ok=True)
-    asyncio.run(record())
+    asyncio.run(record(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,9 @@ async def replay_all(folder: Path) -> int:
     replayer = Replayer(workflows=workflow_classes(), data_converter=DATA_CONVERTER)
     paths = sorted(folder.glob("*.json"))
     for path in paths:
-        await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+        history = json.loads(path.read_text())
+        workflow_id = history["events"][0]["workflowExecutionStartedEventAttributes"].get("workflowId", path.stem)
+        await replayer.replay_workflow(WorkflowHistory.from_json(workflow_id, history))
     return len(paths)
 
 

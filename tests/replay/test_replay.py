@@ -18,7 +18,19 @@ REPLAY = Path(__file__).parent / "replay_all.py"
 
 
 def test_there_are_histories_of_this_epoch() -> None:
-    assert {path.stem for path in HISTORIES.glob("*.json")} >= {"simple_dag", "orders_etl", "maps", "fails_twice"}
+    assert {path.stem for path in HISTORIES.glob("*.json")} >= {
+        "simple_dag",
+        "orders_etl",
+        "maps",
+        "fails_twice",
+        "emits",
+        "keeps_assets",
+        "keeps_events",
+        "keeps_state_as_new",
+        "outlasts",
+        "outlasts_goes_on",
+        "outlasts_batch",
+    }
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])

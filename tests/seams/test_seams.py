@@ -25,14 +25,18 @@ from temporal_airflow.engine.time_provider import (
     set_workflow_time,
 )
 from temporal_airflow.exceptions import VersionMismatchError
+from temporal_airflow.models import TriggeredRun
 
 import_scheduling_code()
+ADOPTING = seams.adopting(TriggeredRun(dag_id="other", run_id="first"))
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 AIRFLOW = Path(importlib.util.find_spec("airflow").origin or "").parent  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
-    "seam", seams.ENGINE_SEAMS + seams.TASK_SEAMS, ids=lambda seam: f"{seam.module}.{seam.attribute}"
+    "seam",
+    [*seams.ENGINE_SEAMS, *seams.TASK_SEAMS, ADOPTING, seams.parsing_by(print)],
+    ids=lambda seam: f"{seam.module}.{seam.attribute}",
 )
 def test_every_target_exists(seam: seams.Seam) -> None:
     if seam.attribute in {"Session", "NonScopedSession"}:
@@ -112,11 +116,12 @@ def test_listeners_and_metrics_are_silent_inside_a_scope() -> None:
 
 
 def test_the_mutation_hook_counts_as_absent_inside_a_scope() -> None:
-    settings = importlib.import_module("airflow.settings")
+    users = [importlib.import_module(name) for name in ("airflow.settings", "airflow.models.taskinstance")]
 
     with engine_scope(NOON, IdSequence("run")):
-        assert settings.task_instance_mutation_hook.is_noop
-        settings.task_instance_mutation_hook(object())
+        for user in users:
+            assert user.task_instance_mutation_hook.is_noop
+            user.task_instance_mutation_hook(object())
 
 
 def test_a_global_session_is_refused_inside_a_scope_and_works_outside() -> None:

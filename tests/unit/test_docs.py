@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import re
 import shlex
@@ -16,6 +18,7 @@ import pytest
 import typer.main
 
 from temporal_airflow.cli.app import app
+from temporal_airflow.engine.support import REFUSALS
 from temporal_airflow.exceptions import ExitCode
 from temporal_airflow.identifiers import DEFAULT_TASK_QUEUE
 from temporal_airflow.models import DEFAULT_MAX_LOST_ATTEMPTS
@@ -146,3 +149,42 @@ def test_architecture_passes_fewer_than_ten_files() -> None:
     assert path[0] == "cli/run.py"
     assert path[-1].startswith("tasks/")
     assert len(path) < 10
+
+
+def functions_of_airflow() -> set[str]:
+    """Every method of the scheduler and every route of the Execution API, as docs/airflow_rules.toml names them."""
+    airflow = Path(importlib.util.find_spec("airflow").origin or "").parent  # type: ignore[union-attr]
+    scheduler = ast.parse((airflow / "jobs" / "scheduler_job_runner.py").read_text(encoding="utf-8"))
+    [loop] = [node for node in scheduler.body if isinstance(node, ast.ClassDef) and node.name == "SchedulerJobRunner"]
+    found = {f"scheduler:{node.name}" for node in loop.body if isinstance(node, ast.FunctionDef)}
+    for path in (airflow / "api_fastapi" / "execution_api" / "routes").glob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and any(map(is_route, node.decorator_list)):
+                found.add(f"{path.stem}:{node.name}")
+    return found
+
+
+def is_route(decorator: ast.expr) -> bool:
+    function = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(function, ast.Attribute) and function.attr in {"get", "put", "post", "patch", "delete", "head"}
+
+
+def test_every_rule_of_airflows_scheduler_and_api_has_a_home_is_refused_or_needs_none() -> None:
+    rules = tomllib.loads((ROOT / "docs" / "airflow_rules.toml").read_text(encoding="utf-8"))
+    named = {name for row in rules["rule"] + rules["refused"] for name in row.get("airflow", ())}
+    named |= {name for names in rules["nothing"].values() for name in names}
+    existing = functions_of_airflow()
+    assert existing - named == set(), "neither a rule nor without need"
+    assert named - existing == set(), "gone from Airflow"
+
+
+def test_every_dag_of_ours_that_is_compared_with_airflow_shows_a_feature() -> None:
+    corpus = json.loads((ROOT / "tests" / "parity" / "records" / "_corpus.json").read_text(encoding="utf-8"))
+    ours = {dag_id for dag_id, file in corpus.items() if file.startswith("own:")}
+    areas = tomllib.loads((ROOT / "docs" / "airflow_features.toml").read_text(encoding="utf-8"))["area"]
+    assert ours - {dag_id for area in areas for row in area["features"] for dag_id in row.get("dags", ())} == set()
+
+
+def test_the_readme_shows_what_is_refused() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [refusal.feature for refusal in REFUSALS if f"| {refusal.feature} | {refusal.remedy} |" not in readme] == []

@@ -11,16 +11,24 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunType
 
 from temporal_airflow.exceptions import UnsupportedFeatureError
-from temporal_airflow.models import BundleReference, DagRunIdentity, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.models import BundleReference, DagDescription, DagRunIdentity, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.tasks.channel import QuestionFailedError
 from temporal_airflow.tasks.execution_api.dag_runs import DagRuns, Dags
+from temporal_airflow.tasks.execution_api.kept_state import RunScope
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries
 from temporal_airflow.tasks.execution_api.task_questions import TaskQuestions
-from temporal_airflow.tasks.messages import Answer, AskPreviousRun, AskRun
+from temporal_airflow.tasks.messages import Answer, AskDag, AskPreviousRun, AskRun, AskRuns
 
 FIRST = datetime(2026, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 State = TaskInstanceState
 TI_ID = uuid.uuid4()
+DAG = DagDescription(
+    dag_id="dag",
+    bundle=BundleReference(name="b", relative_fileloc="f.py"),
+    tags=("a tag",),
+    task_groups={"group": ("m",)},
+)
 
 
 class Worker:
@@ -33,7 +41,14 @@ class Worker:
             a_run(2, DagRunState.RUNNING, ("a", -1, State.RUNNING)),
         ]
 
-    def ask(self, question: AskRun | AskPreviousRun) -> Answer:
+    def ask(self, question: AskRun | AskRuns | AskPreviousRun | AskDag) -> Answer:
+        if isinstance(question, AskDag):
+            if question.dag_id != "dag":
+                raise QuestionFailedError("No such DAG")
+            return Answer(id=1, dag=DAG)
+        if isinstance(question, AskRuns):
+            dates = question.logical_dates
+            return Answer(id=1, runs=tuple(run for run in self.runs if dates is None or run.run.logical_date in dates))
         if isinstance(question, AskRun):
             found = [run for run in self.runs if run.run.run_id == question.run_id]
         else:
@@ -72,7 +87,7 @@ def queries() -> RunQueries:
 
 @pytest.fixture
 def questions(queries: RunQueries) -> TaskQuestions:
-    return TaskQuestions(queries, Worker().runs[2].run)
+    return TaskQuestions(queries, Worker().runs[2].run, RunScope(queries.asker, "queue"))
 
 
 def test_counts_are_filtered(questions: TaskQuestions) -> None:
@@ -114,7 +129,12 @@ def test_the_previous_successful_run(questions: TaskQuestions) -> None:
 
 def test_a_run_without_logical_date_has_no_previous_success(queries: RunQueries) -> None:
     undated = Worker().runs[2].run.model_copy(update={"logical_date": None})
-    assert TaskQuestions(queries, undated).get_previous_successful_dagrun(TI_ID).start_date is None
+    assert (
+        TaskQuestions(queries, undated, RunScope(queries.asker, "queue"))
+        .get_previous_successful_dagrun(TI_ID)
+        .start_date
+        is None
+    )
 
 
 def test_breadcrumbs_are_the_finished_ones(questions: TaskQuestions) -> None:
@@ -139,14 +159,35 @@ def test_runs_are_found_counted_and_missed(queries: RunQueries) -> None:
     assert missing.value.response.status_code == 404
 
 
-def test_what_cannot_be_known_is_refused_by_name(queries: RunQueries, questions: TaskQuestions) -> None:
-    with pytest.raises(UnsupportedFeatureError, match="all runs of DAG 'dag'"):
-        questions.get_count("dag", task_ids=["a"])
-    with pytest.raises(UnsupportedFeatureError, match="task group"):
-        questions.get_count("dag", run_ids=["day0"], task_group_id="group")
-    with pytest.raises(UnsupportedFeatureError, match="TriggerDagRunOperator"):
+def test_without_ids_or_dates_all_runs_are_meant(queries: RunQueries, questions: TaskQuestions) -> None:
+    assert questions.get_count("dag", task_ids=["a"]).count == 3
+    assert DagRuns(queries).get_count("dag").count == 3
+    assert DagRuns(queries).get_count("dag", states=["running", "failed"]).count == 2
+
+
+def test_task_groups(questions: TaskQuestions) -> None:
+    assert questions.get_count("dag", run_ids=["day0"], task_group_id="group").count == 2
+    assert questions.get_count("dag", run_ids=["day1"], task_group_id="group", states=["skipped"]).count == 1
+    assert questions.get_count("dag", run_ids=["day0"], task_group_id="group", task_ids=["a"]).count == 0
+    of_group = {"m_0": "success", "m_1": "success"}
+    states = questions.get_task_states("dag", run_ids=["day0"], task_group_id="group").task_states
+    assert states == {"day0": of_group}
+    with_task = questions.get_task_states("dag", run_ids=["day0"], task_group_id="group", task_ids=["a"]).task_states
+    assert with_task == {"day0": {"a": "success", **of_group}}
+    for dag_id, group in (("dag", "unknown"), ("other", "group")):
+        with pytest.raises(ServerResponseError) as missing:
+            questions.get_count(dag_id, task_group_id=group)
+        assert missing.value.response.status_code == 404
+
+
+def test_what_a_dag_is(queries: RunQueries) -> None:
+    dag = Dags(queries).get("dag")
+    assert (dag.relative_fileloc, dag.is_paused, dag.tags) == ("f.py", False, ["a tag"])
+    with pytest.raises(ServerResponseError) as missing:
+        Dags(queries).get("other")
+    assert missing.value.response.status_code == 404
+
+
+def test_only_tasks_start_runs(queries: RunQueries) -> None:
+    with pytest.raises(UnsupportedFeatureError, match="Starting a run from a callback or a trigger"):
         DagRuns(queries).trigger("dag", "run")
-    dags = Dags(queries, "dag", BundleReference(name="b", relative_fileloc="f.py"))
-    assert dags.get("dag").relative_fileloc == "f.py"
-    with pytest.raises(UnsupportedFeatureError, match="another DAG"):
-        dags.get("other")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from temporal_airflow.cli import cancel, dev, doctor, list_runs, logs, run, status, trigger, worker, xcom
+from temporal_airflow.cli import cancel, dev, doctor, list_runs, logs, respond, run, status, trigger, worker, xcom
 
 EPILOG = (
     "Exit codes: 0 success, 1 the run failed, 2 wrong usage or input, 3 no server, 130 interrupted. "
@@ -42,6 +42,7 @@ for name, command in (
     ("list", list_runs.list_runs),
     ("logs", logs.logs),
     ("xcom", xcom.xcom),
+    ("respond", respond.respond),
     ("cancel", cancel.cancel),
     ("dev", dev.dev),
     ("doctor", doctor.doctor),

@@ -32,21 +32,21 @@ Conf = Annotated[
 ]
 
 
-def read_conf(text: str | None) -> dict[str, Any]:
-    """Read ``--conf``.
+def read_conf(text: str | None, option: str = "--conf") -> dict[str, Any]:
+    """Read ``--conf``, or another option that takes a JSON object.
 
     Raises:
         InputError: if it isn't a JSON object, or its file can't be read.
     """
     if text is None:
         return {}
-    source = "--conf"
+    source = option
     if text.startswith("@"):
         source = text[1:]
         try:
             text = Path(source).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The conf file {source!r} can't be read: {error}.") from error
+            raise InputError(f"The file {source!r} of {option} can't be read: {error}.") from error
     try:
         conf = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

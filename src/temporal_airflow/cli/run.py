@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +16,13 @@ from airflow.utils.state import DagRunState
 from temporal_airflow import client, identifiers, in_place
 from temporal_airflow.cli import options
 from temporal_airflow.cli.console import execute, print_json, report, stderr, stdout, warn
+from temporal_airflow.cli.questions import PROGRAM
 from temporal_airflow.cli.run_view import RunView, print_summary, run_json, run_table
 from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.exceptions import ExitCode, InputError, LeftAtOnceError
 from temporal_airflow.in_place import InPlace, open_in_place
-from temporal_airflow.models import DagRunRecord, LoadDagInput, LoadedDag, XComRequest
+from temporal_airflow.models import DagRunIdentity, DagRunRecord, LoadDagInput, LoadedDag, XComRequest
 from temporal_airflow.settings import load_settings
 from temporal_airflow.worker import RunningWorker
 
@@ -41,7 +42,8 @@ def run(  # noqa: PLR0917  # Typer reads the command's options from here
     """Run a DAG file to its end: finds or starts a server, runs the tasks here, shows them live.
 
     Ctrl-C cancels the run and waits for it; a second Ctrl-C leaves at once. With the --run-id of a run that is still
-    open, it goes on with that run. Example: temporal-airflow run examples/simple_dag.py --output json
+    open, it goes on with that run. It ends when the runs that tasks have started have ended, too.
+    Example: temporal-airflow run examples/simple_dag.py --output json
     """
     execute(_run(file, dag_id, run_id, logical_date, conf, output, with_xcom=xcom, ephemeral=ephemeral))
 
@@ -79,7 +81,7 @@ async def _run(  # noqa: PLR0917  # one for one the command's options
             url = place.connection.workflow_url(identifiers.workflow_id(loaded.run.dag_id, loaded.run.run_id))
             if url:
                 report(f"Temporal UI: {url}")
-            record = await _run_to_end(place, loaded, output, with_xcom=with_xcom)
+            record = await _run_to_end(place, loaded, output, with_xcom=with_xcom, ephemeral=ephemeral)
     if output == options.Output.TABLE and not stderr.is_terminal:
         stdout.print(run_table(record))
     print_summary(stderr, record)
@@ -88,16 +90,27 @@ async def _run(  # noqa: PLR0917  # one for one the command's options
     return ExitCode.SUCCESS if record.state == DagRunState.SUCCESS else ExitCode.RUN_FAILED
 
 
-async def _run_to_end(place: InPlace, loaded: LoadedDag, output: options.Output, *, with_xcom: bool) -> DagRunRecord:
+async def _run_to_end(
+    place: InPlace, loaded: LoadedDag, output: options.Output, *, with_xcom: bool, ephemeral: bool
+) -> DagRunRecord:
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)  # a lost attempt is shown by the view
     async with place.worker() as worker:
         workflow_id = await _start_or_join(place, loaded)
-        async with _interrupts_cancel(place, worker, workflow_id, loaded):
-            record = await _follow(place, workflow_id)
-        if output == options.Output.JSON:
-            xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
-            print_json(run_json(record, xcoms))
+        async with _interrupts_cancel(place, worker, loaded.run) as interrupts:
+            record = await _follow(place, workflow_id, ephemeral=ephemeral)
+            if output == options.Output.JSON:
+                xcoms = await place.client.xcoms(workflow_id, XComRequest()) if with_xcom else None
+                print_json(run_json(record, xcoms))
+            await _serve_started_runs(place, workflow_id, interrupts)
     return record
+
+
+async def _serve_started_runs(place: InPlace, workflow_id: str, interrupts: Interrupts) -> None:
+    """Go on until the runs that tasks have started have ended, too: nobody else serves them."""
+    async for started in place.open_started_runs(workflow_id):
+        report(f"Going on until run {started.run_id!r} of DAG {started.dag_id!r} has ended, which a task started.")
+        await interrupts.aim_at(started.dag_id, started.run_id)
+        report(f"Run {started.run_id!r} of DAG {started.dag_id!r}: {await place.client.end_of(started)}.")
 
 
 async def _start_or_join(place: InPlace, loaded: LoadedDag) -> str:
@@ -108,47 +121,73 @@ async def _start_or_join(place: InPlace, loaded: LoadedDag) -> str:
     return await place.start(loaded)
 
 
-async def _follow(place: InPlace, workflow_id: str) -> DagRunRecord:
-    with RunView(stderr) as view:
+async def _follow(place: InPlace, workflow_id: str, *, ephemeral: bool) -> DagRunRecord:
+    """Show the run; other commands find its server by themselves, unless it is one that only this command knows."""
+    program = f"TEMPORAL_ADDRESS={place.connection.address} {PROGRAM}" if ephemeral else PROGRAM
+    with RunView(stderr, program) as view:
         async for record in place.client.watch(workflow_id):
             view.show(record)
     return record
 
 
-async def _what_is_left(place: InPlace, workflow_id: str, loaded: LoadedDag) -> str:
-    run = f"The run {loaded.run.run_id!r} of DAG {loaded.run.dag_id!r}"
-    if not await place.client.settle(workflow_id):
-        return f"Left at once. {run} has ended, cancelled."
-    return (
-        f"Left at once. {run} is being cancelled; its tasks here are stopped, and it ends when a worker serves it "
-        f"again: `temporal-airflow run FILE --run-id {loaded.run.run_id}`."
-    )
+class Interrupts:
+    """First Ctrl-C: cancel the run that is waited for, and each that follows; second: leave."""
+
+    def __init__(self, place: InPlace, run: DagRunIdentity, leave: Callable[[], object]) -> None:
+        """Aim at a run.
+
+        Args:
+            place: where it runs.
+            run: to be cancelled.
+            leave: what to do the second time.
+        """
+        self._place = place
+        self._dag_id, self._run_id = run.dag_id, run.run_id
+        self._leave = leave
+        self._cancelling: set[asyncio.Task[None]] = set()
+
+    def interrupted(self) -> None:
+        """Act on a signal."""
+        if self._cancelling:
+            self._leave()
+            return
+        report("Cancelling the run; press Ctrl-C again to leave at once.")
+        self._cancelling.add(asyncio.create_task(self._place.client.cancel(self._workflow_id)))
+
+    async def aim_at(self, dag_id: str, run_id: str) -> None:
+        """Another run is waited for from now on; cancel it, too, if there was an interruption before."""
+        self._dag_id, self._run_id = dag_id, run_id
+        if self._cancelling:
+            await self._place.client.cancel(self._workflow_id)
+
+    async def what_is_left(self) -> str:
+        """What to tell the user who leaves."""
+        run = f"The run {self._run_id!r} of DAG {self._dag_id!r}"
+        if not await self._place.client.settle(self._workflow_id):
+            return f"Left at once. {run} has ended, cancelled."
+        return (
+            f"Left at once. {run} is being cancelled; its tasks here are stopped, and it ends when a worker serves it "
+            f"again: `temporal-airflow run FILE --run-id {self._run_id}`."
+        )
+
+    @property
+    def _workflow_id(self) -> str:
+        return identifiers.workflow_id(self._dag_id, self._run_id)
 
 
 @asynccontextmanager
-async def _interrupts_cancel(
-    place: InPlace, worker: RunningWorker, workflow_id: str, loaded: LoadedDag
-) -> AsyncIterator[None]:
-    """First Ctrl-C: cancel the run and go on watching; second: leave."""
+async def _interrupts_cancel(place: InPlace, worker: RunningWorker, run: DagRunIdentity) -> AsyncIterator[Interrupts]:
     loop = asyncio.get_running_loop()
     main_task = asyncio.current_task()
     assert main_task is not None
-    cancelling: list[asyncio.Task[None]] = []
-
-    def interrupted() -> None:
-        if cancelling:
-            main_task.cancel()
-            return
-        report("Cancelling the run; press Ctrl-C again to leave at once.")
-        cancelling.append(asyncio.create_task(place.client.cancel(workflow_id)))
-
+    interrupts = Interrupts(place, run, main_task.cancel)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted)
+        loop.add_signal_handler(number, interrupts.interrupted)
     try:
-        yield
+        yield interrupts
     except asyncio.CancelledError as error:
         await worker.kill_tasks()
-        raise LeftAtOnceError(await _what_is_left(place, workflow_id, loaded)) from error
+        raise LeftAtOnceError(await interrupts.what_is_left()) from error
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from temporal_airflow.cli.questions import PROGRAM, question, questions
 from temporal_airflow.exceptions import TemporalAirflowError
 from temporal_airflow.identifiers import task_label, workflow_id
 from temporal_airflow.models import DagRunRecord, TaskInstanceRecord, XComRecord
@@ -26,6 +27,7 @@ COLOURS = {
     "up_for_retry": "yellow",
     "up_for_reschedule": "yellow",
     "queued": "blue",
+    "awaiting_input": "dark_orange",
 }
 LOG_LINES = 20
 """Lines of a failed task's log in the summary."""
@@ -37,8 +39,15 @@ SHOWN_FAILURES = 5
 class RunView:
     """Shows a run while it goes on: a live table on a terminal, a line per change elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, program: str = PROGRAM) -> None:
+        """Begin with nothing shown.
+
+        Args:
+            console: where to.
+            program: how the command line is called from another terminal.
+        """
         self._console = console
+        self._program = program
         self._shown: dict[str, tuple[str, int, int]] = {}
         self._live = Live(console=console, refresh_per_second=8, transient=False) if console.is_terminal else None
 
@@ -54,12 +63,12 @@ class RunView:
     def show(self, record: DagRunRecord) -> None:
         """Show the run as it is now."""
         if self._live:
-            self._live.update(run_table(record))
+            self._live.update(run_table(record, self._program))
             return
         for ti in record.task_instances:
-            self._show_change(ti)
+            self._show_change(record, ti)
 
-    def _show_change(self, ti: TaskInstanceRecord) -> None:
+    def _show_change(self, record: DagRunRecord, ti: TaskInstanceRecord) -> None:
         label = task_label(ti.task_id, ti.map_index)
         seen = (_state(ti), ti.try_number, len(ti.lost_attempts))
         if ti.state is None or self._shown.get(label) == seen:
@@ -69,22 +78,31 @@ class RunView:
         if ti.state == TaskInstanceState.SUCCESS:
             parts.append(_duration(ti))
         self._console.print(", ".join(part for part in parts if part) + ")", markup=False)
+        if ti.input_request:
+            self._console.print(*question(record, ti, self._program), sep="\n")
 
 
-def run_table(record: DagRunRecord) -> Group:
-    """A run as a table under a heading."""
+def run_table(record: DagRunRecord, program: str = PROGRAM) -> Group:
+    """A run as a table under a heading, and below it what its tasks ask of people.
+
+    Args:
+        record: of the run.
+        program: how the command line is called from another terminal.
+    """
     heading = Text.assemble(
         (record.run.dag_id, "bold"), " ", (record.run.run_id, "dim"), " ", _coloured(record.state.value)
     )
     if record.reason and record.state == DagRunState.FAILED:
         heading.append(f" ({record.reason})")
+    for line in _missed(record):
+        heading.append(f"\n{line}", "yellow")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("task", "state", "try", "duration", "note"):
         table.add_column(column, overflow="fold")
     for ti in record.task_instances:
         label = task_label(ti.task_id, ti.map_index)
         table.add_row(label, _coloured(_state(ti)), str(ti.try_number or ""), _duration(ti), Text(_note(ti)))
-    return Group(heading, table)
+    return Group(heading, table, *questions(record, program))
 
 
 def print_summary(console: Console, record: DagRunRecord) -> None:
@@ -94,6 +112,8 @@ def print_summary(console: Console, record: DagRunRecord) -> None:
         _print_failure(console, record, ti)
     if len(failed) > SHOWN_FAILURES:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more failed; `temporal-airflow logs` shows their logs.")
+    for line in _missed(record):
+        console.print(line, style="yellow", markup=False)
     counted = ", ".join(f"{count} {state}" for state, count in _count_states(record.task_instances))
     took = (record.end_date or datetime.now(UTC)) - (record.start_date or datetime.now(UTC))
     console.print(
@@ -111,6 +131,7 @@ def run_json(record: DagRunRecord, xcoms: Iterable[XComRecord] | None = None) ->
         xcoms: added to their task instances; None leaves the field out.
     """
     run = record.run
+    deadlines = [deadline.model_dump(mode="json") for deadline in record.deadlines]
     return {
         "dag_id": run.dag_id,
         "run_id": run.run_id,
@@ -119,8 +140,15 @@ def run_json(record: DagRunRecord, xcoms: Iterable[XComRecord] | None = None) ->
         "logical_date": _iso(run.logical_date),
         "start_date": _iso(record.start_date),
         "end_date": _iso(record.end_date),
+        **({"deadlines": deadlines} if deadlines else {}),
         "task_instances": list(_task_instances_json(record, None if xcoms is None else tuple(xcoms))),
     }
+
+
+def _missed(record: DagRunRecord) -> Iterator[str]:
+    for deadline in record.deadlines:
+        if deadline.missed:
+            yield f"Missed deadline{f' {deadline.name}' if deadline.name else ''}: {_iso(deadline.deadline_time)}"
 
 
 def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | None) -> Iterator[dict[str, Any]]:
@@ -133,6 +161,10 @@ def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | N
             "start_date": _iso(ti.start_date),
             "end_date": _iso(ti.end_date),
         }
+        if ti.input_request:
+            entry["input_request"] = ti.input_request.model_dump(mode="json", exclude={"sealed_params"})
+        if ti.waits_for:
+            entry["waits_for"] = ti.waits_for
         if ti.lost_attempts:
             entry["lost_attempts"] = [lost.model_dump(mode="json") for lost in ti.lost_attempts]
         if xcoms is not None:
@@ -185,8 +217,12 @@ def _note(ti: TaskInstanceRecord) -> str:
     notes = [f"attempt {lost.attempt} of try {lost.try_number} lost: {lost.reason}" for lost in ti.lost_attempts]
     if ti.error and ti.state != TaskInstanceState.SUCCESS:
         notes.append(ti.error)
-    if ti.wakes_at:
+    if ti.input_request:
+        notes.append("waits for an answer")
+    elif ti.wakes_at:
         notes.append(f"goes on at {ti.wakes_at.astimezone():%H:%M:%S}")
+    if ti.waits_for:
+        notes.append(f"waits: {ti.waits_for}")
     return "; ".join(notes)
 
 

@@ -26,10 +26,14 @@ LOG_TAIL = 10  # lines
 PARENT = Path(__file__).with_name("parent.py")
 TETHER = Path(__file__).with_name("tether.py")
 
-# Stock values cost 100 ms a step and 475 ms a timer (one shard, 20 polls a second); partitions are for clusters.
+# Stock values cost 100 ms a step and 475 ms a timer (one shard, 20 polls a second); partitions are for clusters; 2,000
+# updates are all that a run's tasks could write in all; and an eager activity comes back on the answer to the workflow
+# task that started it, which saves a third of the server's work in a chain.
 DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "2000",
     "history.timerProcessorMaxTimeShift": '"10ms"',
+    "history.maxTotalUpdates": "20000",
+    "system.enableActivityEagerExecution": "true",
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
 }

@@ -7,6 +7,8 @@ Airflow before in its own way keeps it as it is. It must not know the engine's s
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import sys
 from functools import cache
@@ -15,6 +17,13 @@ from threading import Lock
 from temporal_airflow.exceptions import VersionMismatchError
 
 _importing = Lock()
+
+LOADED_LATE = (
+    "airflow.api_fastapi.core_api.datamodels.dag_run",
+    "airflow.serialization.definitions.mappedoperator",
+    "airflow.timetables.trigger",
+)
+"""What Airflow imports only when a DAG first needs it, which would be inside a workflow task."""
 
 AS_LIBRARY = "_AIRFLOW__AS_LIBRARY"
 SUPPORTED = ((3, 3, 2), (3, 4))
@@ -67,8 +76,11 @@ def _import_scheduling_code() -> None:
         configure_logging(log_level=LOG_LEVEL, namespace_log_levels=QUIET, output=sys.stderr)
     airflow.models.import_all_models()
     configure_mappers()
+    for name in LOADED_LATE:
+        importlib.import_module(name)
 
     from temporal_airflow.engine import dag_run_engine, database, seams  # noqa: F401  # the engine imports the rest
 
     seams.install(seams.ENGINE_SEAMS)
     database.prepare_template()
+    gc.freeze()  # else each full garbage collection walks through all of Airflow, 150 ms in the middle of a step

@@ -1,4 +1,4 @@
-"""Decides what a DAG run does next: Airflow's own ``DagRun.update_state`` on a database that only this run has.
+"""Decides what a DAG run does next, by Airflow's own code on a database that only this run has.
 
 ``open`` creates the run, ``step`` takes events and returns commands, ``finished`` says when nothing more will come.
 Rules that Airflow keeps outside ``update_state`` (scheduler loop, Execution API) are called from here; each is listed
@@ -11,73 +11,68 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
-from airflow.callbacks.callback_requests import DagCallbackRequest
-from airflow.models.dagrun import DagRun
-from airflow.models.taskinstance import TaskInstance
-from airflow.serialization.definitions.dag import SerializedDAG
-from airflow.ti_deps.dependencies_states import SCHEDULEABLE_STATES
 from airflow.utils.state import DagRunState, State, TaskInstanceState
-from sqlalchemy import func, select
 
-from temporal_airflow.engine import capacity, lost_tasks, outcomes, records
-from temporal_airflow.engine.attempts import AttemptInputs, InFlight, TaskHistory, key_of
+from temporal_airflow.engine import human_input, lost_tasks, open_questions, step_check, task_events
+from temporal_airflow.engine import snapshot as snapshots
+from temporal_airflow.engine.allowance import Allowance
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
+    AssetEventsPublished,
+    AssetsRegistered,
     AttemptLost,
+    AwaitTurn,
     CancelRequested,
     Command,
     Event,
-    RunCallbacks,
-    StartTask,
-    StartTrigger,
-    StopTask,
+    InputGiven,
+    PastRunsKnown,
+    StepAgain,
     TaskEnded,
     TaskKey,
     TaskStopped,
     TimePassed,
     TriggerEnded,
+    TurnCome,
     WakeAt,
+    WatchPastRuns,
 )
+from temporal_airflow.engine.open_run import OpenRun
 from temporal_airflow.engine.run_creation import create_dag_run
+from temporal_airflow.engine.scheduling import Scheduling
 from temporal_airflow.engine.time_provider import IdSequence, engine_scope
-from temporal_airflow.engine.xcom_store import XComStore
+from temporal_airflow.engine.xcom_pages import content_size
 from temporal_airflow.models import (
-    CallbackInput,
     DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
-    Deferral,
-    LostAttempt,
-    TaskExecutionResult,
-    TaskInstanceRecord,
-    TriggerResult,
+    InputResponse,
+    RunSnapshot,
+    RunWrite,
+    TaskStateQuestion,
+    TaskStateValue,
+    TaskStateWrite,
+    TriggerWrite,
+    WriteAnswer,
     XComRecord,
+    XComWrite,
 )
 
-NOT_STARTED = {*SCHEDULEABLE_STATES, TaskInstanceState.SCHEDULED}
-STOPPED = "stopped because the run ended"
+NOT_RUNNING = "The run doesn't wait for this attempt any more: it was stopped or given up"
 
 
 class DagRunEngine:
-    """One DAG run: its database, its decisions, and its state as immutable records."""
+    """One DAG run: its decisions, and its state as immutable records."""
 
-    def __init__(self, execution: DagExecutionInput, dag_run: DagRun, database: RunDatabase, ids: IdSequence) -> None:
-        self._execution = execution
-        self._dag_run = dag_run
-        self._database = database
-        self._session = database.session
+    def __init__(self, run: OpenRun, ids: IdSequence) -> None:
+        self._run = run
+        self._session = run.session
         self._ids = ids
-        self._dag: SerializedDAG = dag_run.get_dag()
-        self._xcoms = XComStore(self._session, dag_run)
-        self._inputs = AttemptInputs(execution, dag_run, self._xcoms, self._session)
-        self._histories: dict[TaskKey, TaskHistory] = {}
-        self._in_flight: dict[TaskKey, InFlight] = {}
-        self._commands: list[Command] = []
-        self._reason: str | None = None
-        self._cancelled = False
-        self.record: DagRunRecord = self._take_record()
-        self.xcoms: tuple[XComRecord, ...] = ()
+        self._announced = False
+        self._scheduling = Scheduling(run)
+        self._record: DagRunRecord | None = None
+        self._xcoms: tuple[XComRecord, ...] | None = None
+        self._awaits_turn = False
 
     @classmethod
     def open(cls, execution: DagExecutionInput, now: datetime) -> DagRunEngine:
@@ -88,45 +83,149 @@ class DagRunEngine:
             now: workflow time; the run's start date.
         """
         database = RunDatabase()
-        ids = IdSequence(f"{execution.run.dag_id}\0{execution.run.run_id}")
+        ids = _ids(execution)
         with engine_scope(now, ids):
-            dag_run = create_dag_run(execution.definition, execution.run, now, database.session)
-            return cls(execution, dag_run, database, ids)
+            start = None if execution.queued else now
+            dag_run = create_dag_run(execution.definition, execution.run, start, database.session, execution.queued_at)
+            run = OpenRun(execution, dag_run, database)
+            run.deadlines.set()
+            run.growth.begin()
+            return cls(run, ids)
+
+    @classmethod
+    def restore(cls, execution: DagExecutionInput, snapshot: RunSnapshot, now: datetime) -> DagRunEngine:
+        """Go on with a run where a snapshot was taken of it.
+
+        Args:
+            execution: the workflow's input.
+            snapshot: of the same run.
+            now: workflow time.
+        """
+        ids = _ids(execution, snapshot.drawn_ids)
+        with engine_scope(now, ids):
+            engine = cls(snapshots.resume(execution, snapshot), ids)
+            snapshots.resume_frontier(engine._scheduling.frontier, snapshot)
+            engine._announced = snapshot.announced
+            return engine
+
+    def snapshot(self) -> RunSnapshot:
+        """The run as of the last step, which has left nothing for another one; for :meth:`restore`."""
+        assert not self._scheduling.amid_round, "the last step has left something"
+        kept = snapshots.take(self._run, self._scheduling.frontier, self._ids.drawn)
+        return kept.model_copy(update={"announced": self._announced})
+
+    def hold(self, *, holding: bool) -> None:
+        """Start nothing more for now, so that what runs comes to an end; or go on starting."""
+        self._run.holding = holding
+
+    @property
+    def size(self) -> int:
+        """How many task instances there are by now."""
+        return len(self._run.instances)
 
     @property
     def finished(self) -> bool:
         """Whether the run has its final state and nothing of it is still running."""
-        return self._dag_run.state in State.finished_dr_states and not self._in_flight
+        return self._run.ended and not self._run.in_flight and not self._run.assets.on_the_way
+
+    @property
+    def most_events(self) -> int:
+        """How many events the next step takes: none while it has to go on with what the last one has begun."""
+        return 0 if self._scheduling.amid_round else self._run.execution.limits.step_events
 
     def step(self, now: datetime, events: Sequence[Event]) -> list[Command]:
-        """Apply what happened and decide what happens next.
+        """Apply what happened and decide what happens next, or a part of that: then the last command is StepAgain.
 
         Args:
             now: workflow time.
-            events: in the order in which they happened.
+            events: in the order in which they happened; at most :attr:`most_events`.
 
         Returns:
             Commands in the order in which they are to be carried out.
         """
+        assert len(events) <= self.most_events, "a round of evaluations is about what was known when it began"
         with engine_scope(now, self._ids):
-            self._commands = []
+            run, allowance = self._run, Allowance(self._run.execution.limits)
+            run.commands = []
+            self._announce()
             for event in events:
                 self._apply(event, now)
-            self._check_timeout(now)
-            self._schedule()
-            self._start_ready(now)
-            self._ask_for_wake(now)
-            self._session.commit()
-            self.record = self._take_record()
-            self.xcoms = self._xcoms.records()
-            return self._commands
+                allowance.spend()
+            if not self._scheduling.amid_round:
+                self._check_timeout(now)
+                task_events.input_overdue(run, now)
+            run.commands += run.assets.commands()
+            if self._scheduling.advance(now, allowance):
+                self._conclude(now)
+                if run.execution.limits.check_steps:
+                    step_check.check(run)
+            else:
+                run.commands.append(StepAgain())
+            self._scheduling.take_changes()
+            run.write_rows()
+            self._record = self._xcoms = None
+            return run.commands
 
-    def result(self) -> DagExecutionResult:
-        """The final result of a finished run."""
+    @property
+    def record(self) -> DagRunRecord:
+        """The run and its task instances as of the last step; made when somebody asks."""
+        if self._record is None:
+            self._record = self._run.record()
+        return self._record
+
+    @property
+    def xcoms(self) -> tuple[XComRecord, ...]:
+        """The run's XComs as of the last step; made when somebody asks."""
+        if self._xcoms is None:
+            self._xcoms = self._run.xcoms.records()
+        return self._xcoms
+
+    def write(self, write: RunWrite, now: datetime) -> WriteAnswer:
+        """Take what a running task, of this or another run, writes before it goes on.
+
+        It readies nothing, so no step follows.
+
+        Args:
+            write: what to remember.
+            now: workflow time.
+        """
+        match write:
+            case XComWrite():
+                return self._write_xcom(write, now)
+            case TaskStateWrite() | TriggerWrite() if self._run.is_running(write.writer):
+                return self._run.memory.write(write)
+            case TaskStateWrite() | TriggerWrite():
+                return WriteAnswer(refusal=NOT_RUNNING)
+            case _:
+                assert_never(write)
+
+    def task_state(self, question: TaskStateQuestion) -> TaskStateValue | None:
+        """A value of a task's state store."""
+        return self._run.memory.state(question)
+
+    def absence_of_question(self, response: InputResponse) -> str | None:
+        """Why no task waits for this answer now; None if one does."""
+        return open_questions.absence(self.record, response)
+
+    def may_begin_to_ask(self, response: InputResponse) -> bool:
+        """Whether the task that is answered runs, so that it may ask once the run has taken note of what it said."""
+        return self._run.may_begin_to_ask(TaskKey(response.task_id, response.map_index))
+
+    def problems_with(self, response: InputResponse) -> list[str]:
+        """Why an answer that is waited for can't be taken; empty if it can."""
+        return list(human_input.problems(self.record, response))
+
+    def result(self, now: datetime) -> DagExecutionResult:
+        """The final result of a finished run.
+
+        Args:
+            now: workflow time.
+        """
         states = [ti.state for ti in self.record.task_instances]
+        execution = self._run.execution
         return DagExecutionResult(
-            airflow_version=self._execution.airflow_version,
-            engine_epoch=self._execution.engine_epoch,
+            airflow_version=execution.airflow_version,
+            engine_epoch=execution.engine_epoch,
             state=self.record.state,
             tasks_succeeded=states.count(TaskInstanceState.SUCCESS),
             tasks_failed=sum(state in State.failed_states for state in states),
@@ -134,240 +233,125 @@ class DagRunEngine:
             tasks_total=len(states),
             snapshot=self.record,
             xcoms=self.xcoms,
+            task_states=self._run.memory.states(now),
+            triggered_runs=self._run.memory.all_triggered(),
         )
 
     def dispose(self) -> None:
         """Free the database; records stay readable."""
-        self._database.dispose()
+        self._run.database.dispose()
 
-    def _apply(self, event: Event, now: datetime) -> None:
+    def _apply(self, event: Event, now: datetime) -> None:  # noqa: C901  # a table: a case for each event
         match event:
-            case TaskEnded(key, try_number, result):
-                self._task_ended(key, try_number, result, now)
-            case AttemptLost(key, try_number, reason):
-                self._attempt_lost(key, try_number, reason, now)
-            case TaskStopped(key, try_number):
-                self._task_stopped(key, try_number, now)
-            case TriggerEnded(key, try_number, result):
-                self._trigger_ended(key, try_number, result, now)
+            case TaskEnded():
+                task_events.task_ended(self._run, event, now)
+            case AttemptLost():
+                task_events.attempt_lost(self._run, event, now)
+            case TaskStopped():
+                task_events.task_stopped(self._run, event, now)
+            case TriggerEnded():
+                task_events.trigger_ended(self._run, event, now)
+            case InputGiven():
+                task_events.input_given(self._run, event, now)
+            case AssetsRegistered(error) | AssetEventsPublished(error):
+                self._run.assets.done(event)
+                self._give_up_on(error)
             case CancelRequested(reason):
-                self._cancel(reason)
+                self._run.cancel(reason)
+            case TurnCome():
+                if self._run.queued:  # else it was cancelled meanwhile
+                    self._run.dag_run.set_state(DagRunState.RUNNING)
+                    self._run.instances.touch_all()
+                    self._announce()
             case TimePassed():
                 pass
+            case PastRunsKnown(answer):
+                self._run.past_runs.take(answer)
+                self._run.instances.touch_all()
             case _:
                 assert_never(event)
 
-    def _task_ended(self, key: TaskKey, try_number: int, result: TaskExecutionResult, now: datetime) -> None:
-        history = self._history_of(key)
-        history.error = result.error
-        ti = self._awaited(key, try_number, TaskInstanceState.RUNNING)
-        if ti is None:
+    def _write_xcom(self, write: XComWrite, now: datetime) -> WriteAnswer:
+        xcoms, most = self._run.xcoms, self._run.execution.limits.inline_xcom_run
+        if self.finished:
+            return WriteAnswer(refusal="The run has ended: its XComs are final")
+        if xcoms.inline_bytes + content_size(write.xcom.content) > most:
+            return WriteAnswer(refusal=f"The run holds {most:,} bytes of XComs, which is all it can")
+        with engine_scope(now, self._ids):
+            xcoms.write([write.xcom])
+            if write.mapped_length is not None:
+                xcoms.record_mapped_length(write.xcom.task_id, write.xcom.map_index, write.mapped_length)
+                self._run.to_change([TaskKey(write.xcom.task_id, write.xcom.map_index)])
+            self._session.commit()
+            self._xcoms = None
+        return WriteAnswer()
+
+    def _announce(self) -> None:
+        """Tell listeners once that the run has started."""
+        if not self._announced and self._run.dag_run.state == DagRunState.RUNNING:
+            self._announced = True
+            self._run.notify("started")
+
+    def _give_up_on(self, error: str | None) -> None:
+        """End a run whose assets can't be recorded: whatever it did would have an effect that nobody sees."""
+        if error is None:
             return
-        self._xcoms.write(result.xcoms)
-        if result.mapped_length is not None:
-            self._xcoms.record_mapped_length(key.task_id, key.map_index, result.mapped_length)
-        outcomes.skip(self._dag_run, result.skipped_tasks, now, self._session)
-        outcomes.finish(ti, result, self._dag, self._session)
-        if result.deferral is not None:
-            history.next_kwargs = result.deferral.next_kwargs
-            self._defer(ti, result.deferral, now)
-        self._session.flush()
-        self._stop_decided_tasks()
-
-    def _defer(self, ti: TaskInstance, deferral: Deferral, now: datetime) -> None:
-        key = key_of(ti)
-        outcomes.defer(ti, deferral, now)
-        self._history_of(key).deferrals += 1
-        self._in_flight[key] = InFlight(ti.try_number, TaskInstanceState.DEFERRED)
-        self._commands.append(StartTrigger(key, self._inputs.of_trigger(ti, deferral)))
-
-    def _trigger_ended(self, key: TaskKey, try_number: int, result: TriggerResult, now: datetime) -> None:
-        ti = self._awaited(key, try_number, TaskInstanceState.DEFERRED)
-        if ti is None:
-            return
-        if result.end_state is None:
-            self._xcoms.write(result.xcoms)
-            self._history_of(key).next_kwargs = result.next_kwargs
-            outcomes.resume(ti, result.next_method, now)
-        else:
-            if result.end_state != TaskInstanceState.FAILED or not outcomes.should_retry(ti):
-                self._xcoms.write(result.xcoms)
-            self._run_task_callbacks(ti, result.end_state, "ended by its trigger")
-            outcomes.end_from_trigger(ti, result.end_state, now, self._dag, self._session)
-        self._session.flush()
-        self._stop_decided_tasks()
-
-    def _awaited(self, key: TaskKey, try_number: int, state: TaskInstanceState) -> TaskInstance | None:
-        """The task instance that something came back for; None if the run has decided over it meanwhile.
-
-        Airflow ignores what comes back then, too.
-        """
-        self._in_flight.pop(key, None)
-        ti = self._task_instance(key)
-        return ti if (ti.try_number, ti.state) == (try_number, state) else None
-
-    def _task_stopped(self, key: TaskKey, try_number: int, now: datetime) -> None:
-        flight = self._in_flight.get(key)
-        if flight is not None and not flight.stopping:
-            self._attempt_lost(key, try_number, "cancelled, but not by the run", now)
-            return
-        self._in_flight.pop(key, None)
-        self._history_of(key).error = STOPPED
-
-    def _attempt_lost(self, key: TaskKey, try_number: int, reason: str, now: datetime) -> None:
-        history = self._history_of(key)
-        history.lost.append(LostAttempt(try_number=try_number, attempt=history.attempt, reason=reason, at=now))
-        flight = self._in_flight.get(key)
-        ti = self._awaited(key, try_number, flight.state) if flight else None
-        if ti is None:
-            return
-        lost_of_this_try = sum(lost.try_number == try_number for lost in history.lost)
-        may_repeat = lost_of_this_try < self._execution.limits.max_lost_attempts
-        if may_repeat and ti.state == TaskInstanceState.RUNNING:
-            history.attempt += 1
-            self._start(ti, now)
-            return
-        history.error = f"{lost_of_this_try} attempts were lost to infrastructure, the last one: {reason}"
-        self._run_task_callbacks(ti, TaskInstanceState.FAILED, history.error)
-        lost_tasks.give_up(ti, self._dag, now, self._session)
-        self._stop_decided_tasks()
-
-    def _cancel(self, reason: str) -> None:
-        if self._cancelled or self._dag_run.state in State.finished_dr_states:
-            return
-        self._cancelled = True
-        self._reason = reason
-        set_dag_run_state_to_failed(dag=self._dag, run_id=self._dag_run.run_id, commit=True, session=self._session)
-        self._session.expire_all()
-        self._stop_decided_tasks()
+        reason = f"asset events can't be recorded: {error}"
+        if self._run.ended:
+            self._run.reason = reason
+        self._run.cancel(reason)
 
     def _check_timeout(self, now: datetime) -> None:
         deadline = self._timeout_at()
-        if deadline is None or now <= deadline or self._dag_run.state in State.finished_dr_states:
+        if deadline is None or now <= deadline or self._run.ended:
             return
-        callback = lost_tasks.time_out(self._dag_run, self._dag, self._session)
-        self._reason = "timed_out"
+        callback = lost_tasks.time_out(self._run.dag_run, self._run.dag, self._session)
+        self._run.reason = "timed_out"
+        self._run.notify("timed_out")
         if callback is not None:
-            self._run_callbacks("DAG callback (timed_out)", callback)
-        self._stop_decided_tasks()
+            self._run.run_callbacks("DAG callback (timed_out)", callback)
+        self._run.stop_decided_tasks()
 
-    def _schedule(self) -> None:
-        """Airflow's scheduling pass, until it changes nothing: one pass does not carry a skip all the way."""
-        before = None
-        while self._dag_run.state not in State.finished_dr_states:
-            if before == (before := self._fingerprint()):
-                break
-            ready, callback = self._dag_run.update_state(session=self._session, execute_callbacks=False)
-            self._finish_run(callback)
-            if ready:
-                self._dag_run.schedule_tis(ready, session=self._session)
-            self._session.flush()
-            self._session.expire_all()
-            self._check_size()
+    def _conclude(self, now: datetime) -> None:
+        """Say what the run waits for, once there is nothing left to decide."""
+        self._run.commands += self._run.deadlines.check(now)
+        self._await_turn(now)
+        self._scheduling.take_changes()
+        self._ask_for_wake(now)
+        self._ask_for_past_runs()
 
-    def _check_size(self) -> None:
-        """End a run that has grown beyond what one run may be: mapping over a result can't be foreseen at submit."""
-        count = self._session.scalar(select(func.count()).select_from(TaskInstance)) or 0
-        most = self._execution.limits.max_task_instances
-        if count > most:
-            self._cancel(f"the run grew to {count} task instances by mapping; this version runs at most {most}")
-
-    def _finish_run(self, callback: DagCallbackRequest | None) -> None:
-        if self._cancelled and self._dag_run.state == DagRunState.SUCCESS:
-            self._dag_run.set_state(DagRunState.FAILED)  # a cancelled run whose teardowns succeeded is still cancelled
-        if self._cancelled:
+    def _await_turn(self, now: datetime) -> None:
+        """What the scheduler's ``_start_queued_dagruns`` asks of a queued run."""
+        run = self._run
+        if not run.queued or self._awaits_turn:
             return
-        if self._dag_run.state == DagRunState.FAILED:
-            stuck = any(ti.state is None or ti.state in State.unfinished for ti in self._task_instances())
-            self._reason = "all_tasks_deadlocked" if stuck else "task_failure"
-        if callback is not None:
-            self._run_callbacks(f"DAG callback ({callback.msg})", callback)
-
-    def _start_ready(self, now: datetime) -> None:
-        if self._dag_run.state in State.finished_dr_states:
+        if now < run.dag_run.run_after:
+            run.commands.append(WakeAt(run.dag_run.run_after))
             return
-        task_instances = self._task_instances()
-        for ti in capacity.startable(task_instances, self._dag):
-            if ti.next_method is None:
-                self._history_of(key_of(ti)).new_try()
-            self._start(ti, now)
-
-    def _start(self, ti: TaskInstance, now: datetime) -> None:
-        key = key_of(ti)
-        outcomes.begin(ti, now)
-        self._in_flight[key] = InFlight(ti.try_number, TaskInstanceState.RUNNING)
-        attempt = self._inputs.of_task(ti, self._history_of(key), len(self._in_flight))
-        self._commands.append(StartTask(key, ti.queue, attempt))
-
-    def _stop_decided_tasks(self) -> None:
-        """Stop everything whose task instance has been given another state meanwhile."""
-        for key, flight in self._in_flight.items():
-            if not flight.stopping and self._task_instance(key).state != flight.state:
-                flight.stopping = True
-                self._commands.append(StopTask(key, flight.try_number))
-
-    def _run_task_callbacks(self, ti: TaskInstance, state: TaskInstanceState, message: str) -> None:
-        request = lost_tasks.callback_request(ti, state, self._dag_run, self._execution.definition.bundle, message)
-        if request is not None:
-            self._run_callbacks(f"callbacks of {ti.task_id}", request)
-
-    def _run_callbacks(self, label: str, request: lost_tasks.CallbackRequest) -> None:
-        self._commands.append(
-            RunCallbacks(
-                CallbackInput(
-                    run=self._execution.run,
-                    bundle=self._execution.definition.bundle,
-                    label=label,
-                    request=request.to_json(),
-                )
-            )
-        )
+        self._awaits_turn = True
+        run.commands.append(AwaitTurn())
 
     def _ask_for_wake(self, now: datetime) -> None:
-        if self._dag_run.state in State.finished_dr_states:
+        if self._run.ended:
             return
-        waiting = (records.wakes_at(ti, self._session) for ti in self._task_instances())
-        moments = [moment for moment in (*waiting, self._timeout_at()) if moment is not None]
+        ends = (self._run.waiting.next(), self._timeout_at(), self._run.deadlines.next())
+        moments = [moment for moment in ends if moment is not None]
         if moments:
             # Airflow compares with "later than": a moment that is exactly now is not yet due
-            self._commands.append(WakeAt(max(min(moments), now) + timedelta(milliseconds=1)))
+            self._run.commands.append(WakeAt(max(min(moments), now) + timedelta(milliseconds=1)))
+
+    def _ask_for_past_runs(self) -> None:
+        if self._run.ended:
+            return
+        question = self._run.past_runs.question()
+        if question is not None:
+            self._run.commands.append(WatchPastRuns(question))
 
     def _timeout_at(self) -> datetime | None:
-        start, timeout = self._dag_run.start_date, self._dag.dagrun_timeout
+        start, timeout = self._run.dag_run.start_date, self._run.dag.dagrun_timeout
         return start + timeout if start and timeout else None
 
-    def _fingerprint(self) -> tuple[object, ...]:
-        """What another pass could see changed: that a task instance was merely scheduled can ready no other."""
-        columns = (TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state)
-        rows = self._session.execute(select(*columns).order_by(*columns[:2]))
-        states = ((task_id, index, None if state in NOT_STARTED else state) for task_id, index, state in rows)
-        return (self._dag_run.state, *states)
 
-    def _task_instances(self) -> list[TaskInstance]:
-        task_instances = self._dag_run.get_task_instances(session=self._session)
-        for ti in task_instances:
-            ti.task = self._dag.get_task(ti.task_id)
-        return sorted(task_instances, key=key_of)
-
-    def _task_instance(self, key: TaskKey) -> TaskInstance:
-        ti = self._dag_run.get_task_instance(key.task_id, session=self._session, map_index=key.map_index)
-        assert ti is not None, f"no task instance {key}"
-        ti.task = self._dag.get_task(key.task_id)
-        return ti
-
-    def _history_of(self, key: TaskKey) -> TaskHistory:
-        return self._histories.setdefault(key, TaskHistory())
-
-    def _take_record(self) -> DagRunRecord:
-        return DagRunRecord(
-            run=self._execution.run,
-            state=self._dag_run.state,
-            start_date=self._dag_run.start_date,
-            end_date=self._dag_run.end_date,
-            reason=self._reason,
-            task_instances=tuple(self._record_of(ti) for ti in self._task_instances()),
-        )
-
-    def _record_of(self, ti: TaskInstance) -> TaskInstanceRecord:
-        history = self._history_of(key_of(ti))
-        return records.task_instance(ti, history.error, history.lost, self._session)
+def _ids(execution: DagExecutionInput, drawn: int = 0) -> IdSequence:
+    """The run's ids, those drawn before left out."""
+    return IdSequence(f"{execution.run.dag_id}\0{execution.run.run_id}", drawn)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from functools import cache
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
+
+COMPILED_STATEMENTS = 2000
+"""How many statements are kept compiled; compiling one takes longer than running it."""
 
 
 @cache
@@ -28,6 +32,22 @@ def _template() -> bytes:
         engine.dispose()
 
 
+def _connect() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    connection.deserialize(_template())
+    return connection
+
+
+@cache
+def _engine() -> Engine:
+    """One for all runs of a process: each of its connections is a database, and they share compiled statements."""
+    return create_engine("sqlite://", creator=_connect, poolclass=NullPool, query_cache_size=COMPILED_STATEMENTS)
+
+
+_KEPT: list[Connection] = []
+"""Connections of databases in use. A run that is garbage-collected disposes of its database: it must be there still."""
+
+
 class RunDatabase:
     """An in-memory SQLite database with Airflow's tables and one session.
 
@@ -35,19 +55,46 @@ class RunDatabase:
     """
 
     def __init__(self) -> None:
-        self._engine: Engine = create_engine("sqlite://", creator=self._connect, poolclass=StaticPool)
-        self.session: Session = sessionmaker(self._engine, expire_on_commit=False)()
+        self._connection = _engine().connect()
+        _KEPT.append(self._connection)
+        self.session: Session = sessionmaker(self._connection, expire_on_commit=False)()
 
-    @staticmethod
-    def _connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.deserialize(_template())
-        return connection
+    def new_session(self) -> Session:
+        """One more session of the same database."""
+        return Session(self._connection, expire_on_commit=False)
 
     def dispose(self) -> None:
         """Close the session and free the memory; a second call does nothing."""
         self.session.close()
-        self._engine.dispose()
+        self._connection.close()
+        if self._connection in _KEPT:
+            _KEPT.remove(self._connection)
+
+
+class PatientSession:
+    """A run's session for code of Airflow's that writes after each of many changes: here they are written at once.
+
+    What is asked of the database sees them all the same: a query writes first.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def __contains__(self, instance: object) -> bool:
+        return instance in self._session
+
+    def merge(self, instance: Any) -> Any:
+        """What is in the session already needs no merging."""
+        return instance if instance in self._session else self._session.merge(instance)
+
+    def flush(self) -> None:
+        """Later."""
+
+    def commit(self) -> None:
+        """Later."""
 
 
 def prepare_template() -> None:

@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from temporal_airflow.models import CallbackInput, TaskExecutionInput, TaskExecutionResult, TriggerInput, TriggerResult
+from temporal_airflow.models import (
+    CallbackInput,
+    DeadlineCallbackInput,
+    InputResponse,
+    PastRuns,
+    PastRunsQuestion,
+    PublishAssetEventsInput,
+    RegisterAssetsInput,
+    RunListenersInput,
+    TaskExecutionInput,
+    TaskExecutionResult,
+    TriggerInput,
+    TriggerResult,
+)
 
 
 class TaskKey(NamedTuple):
@@ -52,6 +65,11 @@ class TimePassed:
 
 
 @dataclass(frozen=True)
+class TurnCome:
+    """A queued run may start."""
+
+
+@dataclass(frozen=True)
 class CancelRequested:
     """Somebody wants the run to end."""
 
@@ -67,7 +85,55 @@ class TriggerEnded:
     result: TriggerResult
 
 
-Event = TaskEnded | TriggerEnded | AttemptLost | TaskStopped | TimePassed | CancelRequested
+@dataclass(frozen=True)
+class InputGiven:
+    """Somebody answered what a task asked; the answer was looked at before it was taken."""
+
+    response: InputResponse
+
+
+@dataclass(frozen=True)
+class PastRunsKnown:
+    """The answer to :class:`WatchPastRuns`; None if there is none, and never will be."""
+
+    answer: PastRuns | None
+
+
+@dataclass(frozen=True)
+class AssetsRegistered:
+    """The answer to :class:`RegisterAssets`.
+
+    Attributes:
+        error: why it couldn't be done, if it couldn't.
+    """
+
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AssetEventsPublished:
+    """The answer to :class:`PublishAssetEvents`.
+
+    Attributes:
+        error: why it couldn't be done, if it couldn't.
+    """
+
+    error: str | None = None
+
+
+Event = (
+    AssetsRegistered
+    | AssetEventsPublished
+    | TaskEnded
+    | TriggerEnded
+    | InputGiven
+    | AttemptLost
+    | TaskStopped
+    | TimePassed
+    | CancelRequested
+    | PastRunsKnown
+    | TurnCome
+)
 
 
 @dataclass(frozen=True)
@@ -95,10 +161,41 @@ class RunCallbacks:
 
 
 @dataclass(frozen=True)
+class RunDeadlineCallback:
+    """Call what a missed deadline names; nothing waits for the outcome but the end of the workflow.
+
+    Attributes:
+        label: what it is, for people.
+        awaited: whether it is asynchronous and belongs where triggers run.
+    """
+
+    label: str
+    callback: DeadlineCallbackInput
+    awaited: bool
+
+
+@dataclass(frozen=True)
+class NotifyListeners:
+    """Call the listeners of DAG runs, after those told before; only the end of the workflow waits for them."""
+
+    notice: RunListenersInput
+
+
+@dataclass(frozen=True)
+class AwaitTurn:
+    """Wait until the DAG has room for another active run; the answer is :class:`TurnCome`."""
+
+
+@dataclass(frozen=True)
 class WakeAt:
     """Send :class:`TimePassed` at this moment."""
 
     moment: datetime
+
+
+@dataclass(frozen=True)
+class StepAgain:
+    """Take another step soon, in another activation: there is more to do than one step may; always the last command."""
 
 
 @dataclass(frozen=True)
@@ -109,4 +206,38 @@ class StartTrigger:
     trigger: TriggerInput
 
 
-Command = StartTask | StartTrigger | StopTask | RunCallbacks | WakeAt
+@dataclass(frozen=True)
+class WatchPastRuns:
+    """Find out about earlier runs, or wait for news of them; the answer is :class:`PastRunsKnown`."""
+
+    question: PastRunsQuestion
+
+
+@dataclass(frozen=True)
+class RegisterAssets:
+    """Make the assets of the run's DAG file known; the answer is :class:`AssetsRegistered`."""
+
+    given: RegisterAssetsInput
+
+
+@dataclass(frozen=True)
+class PublishAssetEvents:
+    """Record what tasks have put out; the answer is :class:`AssetEventsPublished`."""
+
+    given: PublishAssetEventsInput
+
+
+Command = (
+    RegisterAssets
+    | PublishAssetEvents
+    | StartTask
+    | StartTrigger
+    | StopTask
+    | RunCallbacks
+    | RunDeadlineCallback
+    | NotifyListeners
+    | WakeAt
+    | StepAgain
+    | WatchPastRuns
+    | AwaitTurn
+)

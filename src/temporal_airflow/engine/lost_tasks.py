@@ -1,17 +1,18 @@
-"""What Airflow's scheduler does when time is up: for tasks whose heartbeat stopped for good, and for whole runs.
+"""What Airflow's scheduler does for tasks that can't do it themselves, and for runs whose time is up.
 
-From ``jobs/scheduler_job_runner.py``: ``_purge_task_instances_without_heartbeats`` and the ``dagrun_timeout`` part of
+From ``jobs/scheduler_job_runner.py``: ``_purge_task_instances_without_heartbeats``, the part of
+``process_executor_events`` about tasks that ended without a word, and the ``dagrun_timeout`` part of
 ``_schedule_dag_run``. It must not know how a loss was noticed.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun as DagRunData
 from airflow.api_fastapi.execution_api.datamodels.taskinstance import TIRunContext
-from airflow.callbacks.callback_requests import DagCallbackRequest, TaskCallbackRequest
+from airflow.callbacks.callback_requests import DagCallbackRequest, EmailRequest, TaskCallbackRequest
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.serialization.definitions.dag import SerializedDAG
@@ -24,7 +25,7 @@ from temporal_airflow.models import BundleReference
 if TYPE_CHECKING:
     from airflow.serialization.definitions.mappedoperator import Operator
 
-CallbackRequest = DagCallbackRequest | TaskCallbackRequest
+CallbackRequest = DagCallbackRequest | TaskCallbackRequest | EmailRequest
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -44,20 +45,44 @@ def callback_request(
     kind = TaskInstanceState.UP_FOR_RETRY if retries else state
     if not _has_callback(dag_run.get_dag().get_task(ti.task_id), kind):
         return None
-    return TaskCallbackRequest(
-        filepath=bundle.relative_fileloc,
-        bundle_name=bundle.name,
-        bundle_version=bundle.version,
-        ti=ti,
-        msg=message,
-        task_callback_type=kind,
-        context_from_server=TIRunContext(
-            dag_run=DagRunData.model_validate(dag_run, from_attributes=True),
-            max_tries=ti.max_tries,
-            variables=[],
-            connections=[],
-            xcom_keys_to_clear=[],
-        ),
+    return TaskCallbackRequest(**_about(ti, dag_run, bundle, message), task_callback_type=kind)
+
+
+def email_request(ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str) -> EmailRequest | None:
+    """The request for the email about a failure of such a task; None if nobody wants one.
+
+    Args:
+        ti: before its row is changed.
+        dag_run: its run.
+        bundle: where its file is.
+        message: why it failed; the mail's text.
+    """
+    task = dag_run.get_dag().get_task(ti.task_id)
+    retries = outcomes.should_retry(ti)
+    if not task.email or not (task.email_on_retry if retries else task.email_on_failure):
+        return None
+    return EmailRequest(**_about(ti, dag_run, bundle, message), email_type="retry" if retries else "failure")
+
+
+def _about(ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str) -> dict[str, Any]:
+    """What every request about a task says."""
+    return {
+        "filepath": bundle.relative_fileloc,
+        "bundle_name": bundle.name,
+        "bundle_version": bundle.version,
+        "ti": ti,
+        "msg": message,
+        "context_from_server": _context(ti, dag_run),
+    }
+
+
+def _context(ti: TaskInstance, dag_run: DagRun) -> TIRunContext:
+    return TIRunContext(
+        dag_run=DagRunData.model_validate(dag_run, from_attributes=True),
+        max_tries=ti.max_tries,
+        variables=[],
+        connections=[],
+        xcom_keys_to_clear=[],
     )
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance, _stop_remaining_tasks
 from airflow.models.taskreschedule import TaskReschedule
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.utils.state import TaskInstanceState
-from sqlalchemy import or_, tuple_, update
 from sqlalchemy.orm import Session
 
-from temporal_airflow.models import Deferral, TaskExecutionResult
+from temporal_airflow.engine.database import PatientSession
+from temporal_airflow.models import Deferral, InputWait, TaskExecutionResult
 
 UNSKIPPABLE = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanceState.FAILED)
 
@@ -26,6 +26,23 @@ UNSKIPPABLE = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanc
 def should_retry(ti: TaskInstance) -> bool:
     """Whether a failure of this try leads to another (``_is_eligible_to_retry``)."""
     return bool(ti.max_tries != 0 and ti.try_number <= ti.max_tries)
+
+
+def schedule(ti: TaskInstance, now: datetime, session: Session) -> None:
+    """A task instance is ready (``DagRun.schedule_tis``, which does it by a statement for many rows).
+
+    Airflow's own would leave the objects behind the rows, and reading them again costs more than all the rest.
+    """
+    if not ti.is_schedulable:  # an empty task: there is nothing to run
+        ti.try_number += 1
+        ti.state = TaskInstanceState.SUCCESS
+        ti.start_date = ti.end_date = now
+        ti.duration = 0
+    elif not ti.defer_task(session=session):
+        if ti.state != TaskInstanceState.UP_FOR_RESCHEDULE:
+            ti.try_number += 1
+        ti.state = TaskInstanceState.SCHEDULED
+        ti.scheduled_dttm = now
 
 
 def begin(ti: TaskInstance, now: datetime) -> None:
@@ -63,8 +80,8 @@ def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, se
             assert result.reschedule_date is not None, "a rescheduled task says when it goes on"
             session.add(TaskReschedule(ti.id, result.start_date, result.end_date, result.reschedule_date))
             _end(ti, result.state, result.end_date)
-        case TaskInstanceState.DEFERRED:
-            pass  # `defer` says until when
+        case TaskInstanceState.DEFERRED | TaskInstanceState.AWAITING_INPUT:
+            pass  # `defer` and `await_input` say until when
         case other:
             raise ValueError(f"A task can't end as {other}")
 
@@ -74,7 +91,9 @@ def fail(ti: TaskInstance, end_date: datetime, dag: SerializedDAG, session: Sess
     _end(ti, TaskInstanceState.FAILED, end_date)
     if dag.fail_fast:
         teardowns = {task_id: task.is_teardown for task_id, task in dag.task_dict.items()}
-        _stop_remaining_tasks(task_instance=ti, task_teardown_map=teardowns, session=session)
+        patient: Any = PatientSession(session)
+        _stop_remaining_tasks(task_instance=ti, task_teardown_map=teardowns, session=patient)
+        session.flush()
 
 
 def retry(ti: TaskInstance, end_date: datetime, session: Session) -> None:
@@ -87,15 +106,19 @@ def retry(ti: TaskInstance, end_date: datetime, session: Session) -> None:
 
 def defer(ti: TaskInstance, deferral: Deferral, now: datetime) -> None:
     """A task waits for a trigger (``TIDeferredStatePayload``)."""
-    ti.state = TaskInstanceState.DEFERRED
-    ti.next_method = deferral.next_method
-    ti.trigger_timeout = now + timedelta(seconds=deferral.timeout) if deferral.timeout is not None else None
+    _wait(ti, TaskInstanceState.DEFERRED, deferral, now)
+
+
+def await_input(ti: TaskInstance, wait: InputWait, now: datetime) -> None:
+    """A task waits for a person (``TIAwaitingInputStatePayload``)."""
+    _wait(ti, TaskInstanceState.AWAITING_INPUT, wait, now)
 
 
 def resume(ti: TaskInstance, next_method: str | None, now: datetime) -> None:
     """A trigger has fired or failed: the same try goes on (``models/trigger.py``: ``handle_event_submit``)."""
     ti.state = TaskInstanceState.SCHEDULED
     ti.next_method = next_method or ti.next_method
+    ti.next_kwargs = None  # they are sealed, and kept beside the row
     ti.trigger_timeout = None
     ti.scheduled_dttm = now
 
@@ -112,22 +135,19 @@ def end_from_trigger(
         _end(ti, state, now)
 
 
-def skip(dag_run: DagRun, tasks: Iterable[tuple[str, int | None]], now: datetime, session: Session) -> None:
+def skip(skipped: Iterable[TaskInstance], now: datetime) -> None:
     """A task skipped others, unless they run or ended already (``ti_skip_downstream``)."""
-    keys = [(task_id, -1 if map_index is None else map_index) for task_id, map_index in tasks]
-    if not keys:
-        return
-    session.execute(
-        update(TaskInstance)
-        .where(
-            TaskInstance.dag_id == dag_run.dag_id,
-            TaskInstance.run_id == dag_run.run_id,
-            tuple_(TaskInstance.task_id, TaskInstance.map_index).in_(keys),
-            or_(TaskInstance.state.is_(None), TaskInstance.state.not_in(UNSKIPPABLE)),
-        )
-        .values(state=TaskInstanceState.SKIPPED, start_date=now, end_date=now)
-        .execution_options(synchronize_session="fetch")
-    )
+    for ti in skipped:
+        if ti.state not in UNSKIPPABLE:
+            ti.state = TaskInstanceState.SKIPPED
+            ti.start_date = ti.end_date = now
+
+
+def _wait(ti: TaskInstance, state: TaskInstanceState, wait: Deferral | InputWait, now: datetime) -> None:
+    ti.state = state
+    ti.next_method = wait.next_method
+    ti.next_kwargs = None  # they are sealed, and kept beside the row
+    ti.trigger_timeout = now + timedelta(seconds=wait.timeout) if wait.timeout is not None else None
 
 
 def _end(ti: TaskInstance, state: TaskInstanceState, end_date: datetime) -> None:

@@ -1,9 +1,14 @@
-"""Turns rows of the run's database into the immutable records that queries and results show. It only reads."""
+"""Turns rows of the run's database into the immutable records that queries and results show. It only reads.
+
+A record is made anew only when its task instance has changed: a run of thousands must not pay for all of them at each
+step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from heapq import heappop, heappush
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
@@ -11,19 +16,82 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from temporal_airflow.engine.events import TaskKey
 from temporal_airflow.models import LostAttempt, TaskInstanceRecord
 
 
+class TaskInstanceRecords:
+    """The records of a run's task instances, made when somebody asks for them."""
+
+    def __init__(self) -> None:
+        self._records: dict[TaskKey, TaskInstanceRecord | None] = {}
+        self._changed: dict[TaskKey, None] = {}
+
+    def put(self, key: TaskKey) -> None:
+        """Take note of a task instance that has changed, or is no more."""
+        self._changed[key] = None
+
+    def all(self, make: Callable[[TaskKey], TaskInstanceRecord | None]) -> tuple[TaskInstanceRecord, ...]:
+        """Every record, by task id and map index.
+
+        Args:
+            make: makes the record of a task instance; None if there is none any more.
+        """
+        self._records |= {key: make(key) for key in self._changed}
+        self._changed = {}
+        return tuple(record for _, record in sorted(self._records.items()) if record is not None)
+
+
+class Waiting:
+    """When task instances go on that wait for a moment."""
+
+    def __init__(self) -> None:
+        self._moments: dict[TaskKey, datetime] = {}
+        self._coming: list[tuple[datetime, TaskKey]] = []
+        self._due: dict[TaskKey, None] = {}
+
+    def put(self, key: TaskKey, moment: datetime | None) -> None:
+        """Take note of how long a task instance waits; None if it doesn't."""
+        if moment == self._moments.get(key):
+            return
+        self._due.pop(key, None)
+        if moment is None:
+            del self._moments[key]
+        else:
+            self._moments[key] = moment
+            heappush(self._coming, (moment, key))
+
+    def moment_of(self, key: TaskKey) -> datetime | None:
+        """When a task instance goes on; None if it waits for no moment."""
+        return self._moments.get(key)
+
+    def due(self, now: datetime) -> list[TaskKey]:
+        """Those whose moment has come, for as long as they wait; Airflow decides whether exactly now is late enough."""
+        while self._coming and self._coming[0][0] <= now:
+            moment, key = heappop(self._coming)
+            if self._moments.get(key) == moment:
+                self._due[key] = None
+        return list(self._due)
+
+    def next(self) -> datetime | None:
+        """The earliest moment that somebody waits for; it may have come."""
+        if self._due:
+            return min(self._moments[key] for key in self._due)
+        while self._coming and self._moments.get(self._coming[0][1]) != self._coming[0][0]:
+            heappop(self._coming)
+        return self._coming[0][0] if self._coming else None
+
+
 def task_instance(
-    ti: TaskInstance, error: str | None, lost: Sequence[LostAttempt], session: Session
+    ti: TaskInstance, error: str | None, lost: Sequence[LostAttempt], wakes_at: datetime | None
 ) -> TaskInstanceRecord:
     """The record of a task instance.
 
     Args:
-        ti: with ``task`` set.
+        ti: the row.
         error: of its last attempt.
         lost: its lost attempts, oldest first.
-        session: of the run's database.
+        wakes_at: when it goes on, if it waits for a moment.
     """
     return TaskInstanceRecord(
         task_id=ti.task_id,
@@ -36,7 +104,7 @@ def task_instance(
         rendered_map_index=ti._rendered_map_index,  # the column's name in Airflow's model
         hostname=ti.hostname or None,
         error=error,
-        wakes_at=wakes_at(ti, session),
+        wakes_at=wakes_at,
         lost_attempts=tuple(lost),
     )
 
@@ -50,6 +118,8 @@ def wakes_at(ti: TaskInstance, session: Session) -> datetime | None:
         case TaskInstanceState.UP_FOR_RESCHEDULE:
             latest = select(func.max(TaskReschedule.reschedule_date)).where(TaskReschedule.ti_id == ti.id)
             return session.scalar(latest)
+        case TaskInstanceState.AWAITING_INPUT:
+            return ti.trigger_timeout
         case _:
             return None
 

@@ -16,21 +16,31 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DataInterval
 from airflow.utils.state import DagRunState
 from pendulum import DateTime, instance
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from temporal_airflow.engine import given_once
+from temporal_airflow.engine.dependency_order import fix_dependency_order
 from temporal_airflow.models import DagDefinition, DagRunIdentity
 
 
-def create_dag_run(definition: DagDefinition, run: DagRunIdentity, now: datetime, session: Session) -> DagRun:
-    """Create a running DAG run with its task instances.
+def create_dag_run(
+    definition: DagDefinition,
+    run: DagRunIdentity,
+    now: datetime | None,
+    session: Session,
+    queued_at: datetime | None = None,
+) -> DagRun:
+    """Create a DAG run; its task instances are made later.
 
     Args:
         definition: the DAG, as the parse process serialized it.
         run: identity and dates.
-        now: the run's start date.
+        now: the run's start date; None if it is queued.
         session: of an empty run database.
+        queued_at: when the run was submitted.
     """
-    dag = DagSerialization.from_dict(definition.serialized_dag())
+    dag = read_dag(definition)
     version = _create_dag_rows(definition, dag, session)
     dag_run = DagRun(
         dag_id=run.dag_id,
@@ -38,9 +48,10 @@ def create_dag_run(definition: DagDefinition, run: DagRunIdentity, now: datetime
         logical_date=run.logical_date,
         data_interval=_data_interval(run),
         run_after=run.run_after,
+        queued_at=queued_at,
         start_date=now,
         conf=run.conf,
-        state=DagRunState.RUNNING,
+        state=DagRunState.RUNNING if now else DagRunState.QUEUED,
         run_type=run.run_type,
         triggered_by=run.triggered_by,
         triggering_user_name=run.triggering_user_name,
@@ -53,8 +64,23 @@ def create_dag_run(definition: DagDefinition, run: DagRunIdentity, now: datetime
     dag_run.dag = dag
     session.add(dag_run)
     session.flush()
-    dag_run.verify_integrity(session=session, dag_version_id=version.id)
     session.commit()
+    return dag_run
+
+
+def read_dag(definition: DagDefinition) -> SerializedDAG:
+    """The DAG as Airflow's scheduling code takes it."""
+    dag = DagSerialization.from_dict(definition.serialized_dag())
+    fix_dependency_order(dag)
+    given_once.give(dag)
+    return dag
+
+
+def load_dag_run(definition: DagDefinition, run: DagRunIdentity, session: Session) -> DagRun:
+    """A DAG run that is in the database already."""
+    named = (DagRun.dag_id == run.dag_id, DagRun.run_id == run.run_id)
+    dag_run = session.scalars(select(DagRun).where(*named)).one()
+    dag_run.dag = read_dag(definition)
     return dag_run
 
 

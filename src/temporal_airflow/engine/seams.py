@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from temporal_airflow.engine import time_provider
 from temporal_airflow.exceptions import VersionMismatchError
+from temporal_airflow.models import TriggeredRun
 
 VERSIONS = "apache-airflow >=3.3.2,<3.4"
 
@@ -132,6 +133,15 @@ class _Silence:
         return nullcontext()
 
 
+class _PlainText:
+    """Encrypts nothing, and can't tell what others encrypted."""
+
+    is_encrypted = False
+
+    def encrypt(self, text: bytes) -> bytes:
+        return text
+
+
 def _refuse_session(*_: Any, **__: Any) -> Any:
     raise MetadataDatabaseReachedError(
         "Airflow's scheduling code asked for the global metadata database inside a workflow. "
@@ -141,8 +151,17 @@ def _refuse_session(*_: Any, **__: Any) -> Any:
 
 _SILENCE = _Silence()
 _LISTENERS = "listeners are users' code, which never runs in a workflow"
+_POLICY = "a user's policy, which never runs in a workflow"
 _METRICS = "a replay would report every metric again"
 _DATABASE = "a workflow must never reach Airflow's metadata database"
+_PLUGINS = "importing plugins runs users' code, and the first workflow would wait for it"
+_PLUGIN_CLASSES = (
+    "get_timetables_plugins",
+    "get_partition_mapper_plugins",
+    "get_windows_plugins",
+    "get_deadline_references_plugins",
+    "get_priority_weight_strategy_plugins",
+)
 
 ENGINE_SEAMS: tuple[Seam, ...] = (
     Seam(
@@ -156,11 +175,16 @@ ENGINE_SEAMS: tuple[Seam, ...] = (
     Seam("airflow.models.taskinstance", "get_listener_manager", _LISTENERS, _stand_in(lambda: _SILENCE)),
     Seam("airflow.models.dagrun", "stats", _METRICS, _stand_in(_SILENCE)),
     Seam("airflow.models.taskinstance", "stats", _METRICS, _stand_in(_SILENCE)),
+    Seam("airflow.models.deadline", "stats", _METRICS, _stand_in(_SILENCE)),
+    Seam("airflow.settings", "task_instance_mutation_hook", _POLICY, _stand_in(_SILENCE)),
+    Seam("airflow.models.taskinstance", "task_instance_mutation_hook", _POLICY, _stand_in(_SILENCE)),
+    Seam("airflow.plugins_manager", "_get_extra_operators_links_plugins", _PLUGINS, _stand_in(lambda: ([], []))),
+    *(Seam("airflow.plugins_manager", name, _PLUGINS, _stand_in(dict)) for name in _PLUGIN_CLASSES),
     Seam(
-        "airflow.settings",
-        "task_instance_mutation_hook",
-        "a user's policy, which never runs in a workflow",
-        _stand_in(_SILENCE),
+        "airflow.models.crypto",
+        "get_fernet",
+        "encryption is random and its key a worker's own; the only secrets in a run's database were sealed before",
+        _stand_in(_PlainText),
     ),
     Seam("airflow.settings", "Session", _DATABASE, _stand_in(_refuse_session)),
     Seam("airflow.settings", "NonScopedSession", _DATABASE, _stand_in(_refuse_session)),
@@ -190,18 +214,21 @@ def _restore_segfault_before(module: Any, attribute: str) -> None:
 
 
 @cache
-def prebuilt_message_decoder() -> TypeAdapter[Any]:
-    """The decoder of a supervisor's messages to its task; built in the template, inherited by every task."""
+def _decoder(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def prebuild_decoders() -> None:
+    """Build in the template what every task inherits."""
     from airflow.sdk.execution_time import comms
+    from pydantic import JsonValue
 
-    return TypeAdapter(comms.ToTask)
+    for kind in (comms.ToTask, JsonValue):
+        _decoder(kind)
 
 
-def _reuse_message_decoder(module: Any, attribute: str) -> None:
-    def adapter(kind: Any) -> TypeAdapter[Any]:
-        return prebuilt_message_decoder() if kind is module.ToTask else TypeAdapter(kind)
-
-    setattr(module, attribute, adapter)
+def _build_decoders_once(module: Any, attribute: str) -> None:
+    setattr(module, attribute, _decoder)
 
 
 _SEGFAULT = "importing a DAG file leaves a Python handler of SIGSEGV, in which a real crash loops for ever"
@@ -213,9 +240,56 @@ TASK_SEAMS: tuple[Seam, ...] = (
         "airflow.sdk.execution_time.comms",
         "TypeAdapter",
         "Airflow builds the same decoder twice in every task, 4 ms each",
-        _reuse_message_decoder,
+        _build_decoders_once,
+    ),
+    Seam(
+        "airflow.sdk.execution_time.task_runner",
+        "TypeAdapter",
+        "Airflow builds a decoder for each rendered field of a task, 2 ms each",
+        _build_decoders_once,
     ),
 )
+
+
+def adopting(triggered: TriggeredRun) -> Seam:
+    """The seam of an attempt whose predecessor was lost when it had started a run, or was about to."""
+
+    def adopt(module: Any, attribute: str) -> None:
+        original = getattr(module, attribute)
+
+        def with_run(drte: Any, *args: Any, **kwargs: Any) -> Any:
+            if drte.trigger_dag_id == triggered.dag_id:
+                drte.dag_run_id = triggered.run_id
+                drte.logical_date, drte.run_after = triggered.logical_date, triggered.run_after
+            return original(drte, *args, **kwargs)
+
+        setattr(module, attribute, with_run)
+
+    return Seam(
+        "airflow.sdk.execution_time.task_runner",
+        "_handle_trigger_dag_run",
+        "TriggerDagRunOperator draws a new run id in each attempt, and the same try must not start a second run",
+        adopt,
+    )
+
+
+def parsing_by(parse: Callable[..., Any]) -> Seam:
+    """For processes whose tasks share what they parse; what is called instead takes the arguments of Airflow's own."""
+
+    def stand_in(module: Any, attribute: str) -> None:
+        setattr(module, attribute, parse)
+
+    return Seam("airflow.dag_processing.dagbag", "BundleDagBag", "a task parses its file, whoever did before", stand_in)
+
+
+def listener_seams(new_session: Callable[[], Any]) -> tuple[Seam, ...]:
+    """For the process of listeners: whatever asks for a session of the metadata database gets one with their run."""
+
+    def serve(module: Any, attribute: str) -> None:
+        setattr(module, attribute, new_session)
+        module.NonScopedSession = new_session  # the other name of the same; there only if Airflow set up its database
+
+    return (Seam("airflow.settings", "Session", "listeners may ask for what belongs to their run", serve),)
 
 
 def install(seams: tuple[Seam, ...]) -> None:

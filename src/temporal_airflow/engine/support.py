@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
+    from airflow.sdk.definitions.deadline import DeadlineAlert
 
 Operator = Any
 """A task of a parsed DAG: an operator, or a mapped operator whose arguments are in ``partial_kwargs``."""
 
 DEFAULT_POOL = "default_pool"
-HITL_MODULE = "airflow.providers.standard.operators.hitl"
-CROSS_DAG_OPERATORS = {"TriggerDagRunOperator", "ExternalTaskSensor"}
-DAG_RUN_HOOKS = ("on_dag_run_running", "on_dag_run_success", "on_dag_run_failed")
+BUILTIN_REFERENCES = {"airflow.sdk.definitions.deadline", "airflow.models.deadline"}
+"""Modules of Airflow's own reference points of deadlines."""
 
-EXAMPLE_PLUGINS = "airflow.example_dags."
-"""Airflow's own demonstration listener, which only prints; there unless ``[core] load_examples`` is off."""
+ASSET_HOOKS = ("on_asset_created", "on_asset_alias_created", "on_asset_changed", "on_asset_event_emitted")
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class Refusal:
         remedy: what the user can do instead.
         of_task: whether a task uses it.
         of_dag: whether a DAG uses it.
-        of_installation: whether this Airflow installation uses it for every DAG.
     """
 
     feature: str
     remedy: str
     of_task: Callable[[Operator], bool] | None = None
     of_dag: Callable[[DAG], bool] | None = None
-    of_installation: Callable[[], bool] | None = None
 
 
 def _argument(task: Operator, name: str, default: Any = None) -> Any:
@@ -56,49 +53,33 @@ def _class_names(task: Operator) -> set[str]:
     return {base.__name__ for base in getattr(operator_class, "__mro__", ())}
 
 
-def _modules(task: Operator) -> set[str]:
-    operator_class = getattr(task, "operator_class", type(task))
-    return {base.__module__ for base in getattr(operator_class, "__mro__", ())}
-
-
-def _starts_from_trigger(task: Operator) -> bool:
-    return bool(_argument(task, "start_from_trigger", False))
-
-
 def _has_assets(task: Operator, name: str) -> bool:
     return bool(_argument(task, name))
 
 
-def _mutation_hook_is_set() -> bool:
-    from airflow import settings
+def deadline_alerts(dag: DAG) -> list[DeadlineAlert]:
+    """The deadlines of a DAG; Airflow has made a list of them."""
+    return cast("list[DeadlineAlert]", dag.deadline or [])
 
-    return not getattr(settings.task_instance_mutation_hook, "is_noop", False)
+
+def _has_own_reference(alert: DeadlineAlert) -> bool:
+    return type(alert.reference).__module__ not in BUILTIN_REFERENCES
 
 
-def _listens_to_dag_runs() -> bool:
+def _asset_manager_is_custom() -> bool:
+    from airflow.configuration import conf
+
+    return bool(conf.get("core", "asset_manager_class", fallback=""))
+
+
+def _listens_to_assets() -> bool:
     from airflow.listeners.listener import get_listener_manager
 
     hook = get_listener_manager().hook
-    listeners = {listener.plugin_name for name in DAG_RUN_HOOKS for listener in getattr(hook, name).get_hookimpls()}
-    return any(not name.startswith(EXAMPLE_PLUGINS) for name in listeners)
+    return any(getattr(hook, name).get_hookimpls() for name in ASSET_HOOKS)
 
 
 REFUSALS: tuple[Refusal, ...] = (
-    Refusal(
-        "operators that start in the triggerer (start_from_trigger)",
-        "set start_from_trigger=False: the operator then defers itself",
-        of_task=_starts_from_trigger,
-    ),
-    Refusal(
-        "human-in-the-loop operators",
-        "run this DAG under Airflow until approvals are supported",
-        of_task=lambda task: HITL_MODULE in _modules(task),
-    ),
-    Refusal(
-        "operators that start or watch other DAGs (TriggerDagRunOperator, ExternalTaskSensor)",
-        "start the other DAG with `temporal-airflow trigger`",
-        of_task=lambda task: bool(_class_names(task) & CROSS_DAG_OPERATORS),
-    ),
     Refusal(
         "pools other than default_pool",
         "remove pool=..., or limit the run with max_active_tasks or max_active_tis_per_dagrun",
@@ -110,14 +91,14 @@ REFUSALS: tuple[Refusal, ...] = (
         of_task=lambda task: _argument(task, "max_active_tis_per_dag") is not None,
     ),
     Refusal(
-        "depends_on_past and wait_for_downstream",
-        "remove them: previous runs are not consulted",
-        of_task=lambda task: bool(_argument(task, "depends_on_past")) or bool(_argument(task, "wait_for_downstream")),
+        "outlets with listeners of assets (on_asset_changed, on_asset_event_emitted)",
+        "disable the plugin that listens",
+        of_task=lambda task: _has_assets(task, "outlets") and _listens_to_assets(),
     ),
     Refusal(
-        "asset inlets",
-        "remove inlets=...: earlier asset events are not consulted",
-        of_task=lambda task: _has_assets(task, "inlets"),
+        "outlets with an asset manager of one's own ([core] asset_manager_class)",
+        "remove the setting",
+        of_task=lambda task: _has_assets(task, "outlets") and _asset_manager_is_custom(),
     ),
     Refusal(
         "run_as_user",
@@ -135,24 +116,19 @@ REFUSALS: tuple[Refusal, ...] = (
         of_task=lambda task: "_StubOperator" in _class_names(task),
     ),
     Refusal(
-        "deadline alerts",
-        "remove deadline=..., or use dagrun_timeout",
-        of_dag=lambda dag: bool(dag.deadline),
+        "deadlines with a reference point of one's own",
+        "use one of DeadlineReference: there is no metadata database to ask",
+        of_dag=lambda dag: any(_has_own_reference(alert) for alert in deadline_alerts(dag)),
+    ),
+    Refusal(
+        "deadline callbacks with an executor of their own",
+        "remove executor=... from SyncCallback",
+        of_dag=lambda dag: any(getattr(alert.callback, "executor", None) for alert in deadline_alerts(dag)),
     ),
     Refusal(
         "max_consecutive_failed_dag_runs",
         "remove it: runs are not counted across",
         of_dag=lambda dag: dag.max_consecutive_failed_dag_runs > 0,
-    ),
-    Refusal(
-        "task_instance_mutation_hook",
-        "remove it from airflow_local_settings.py or the policy plugin, or use task_policy",
-        of_installation=_mutation_hook_is_set,
-    ),
-    Refusal(
-        "listeners of DAG runs (on_dag_run_running, on_dag_run_success, on_dag_run_failed)",
-        "disable the plugin that listens, or use the DAG's callbacks",
-        of_installation=_listens_to_dag_runs,
     ),
 )
 
@@ -166,12 +142,10 @@ def warnings(dag: DAG) -> Iterator[str]:
     """What works differently for this DAG, though it runs."""
     with_outlets = [task.task_id for task in dag.tasks if _has_assets(task, "outlets")]
     if with_outlets:
-        yield f"Asset events of {_enumerate(with_outlets)} are kept in the run's history; they start no other DAG."
+        yield f"Asset events of {_enumerate(with_outlets)} are recorded; they start no other DAG."
 
 
 def _lines(refusal: Refusal, dag: DAG) -> Iterator[str]:
-    if refusal.of_installation and refusal.of_installation():
-        yield f"This Airflow installation uses {refusal.feature}: {refusal.remedy}."
     if refusal.of_dag and refusal.of_dag(dag):
         yield f"DAG {dag.dag_id!r} uses {refusal.feature}: {refusal.remedy}."
     if refusal.of_task:

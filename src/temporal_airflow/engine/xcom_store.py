@@ -39,7 +39,12 @@ class XComStore:
                 self._by_task[record.task_id][record.key, record.map_index] = record
                 self.inline_bytes += content_size(record.content)
                 self._session.add(self._row(record, record.content))
-        self._session.flush()
+
+    def resume(self, records: Iterable[XComRecord]) -> None:
+        """Know again what the run's restored rows stand for."""
+        for record in records:
+            self._by_task[record.task_id][record.key, record.map_index] = record
+            self.inline_bytes += content_size(record.content)
 
     def record_mapped_length(self, task_id: str, map_index: int, length: int) -> None:
         """Remember how many task instances a return value expands into."""
@@ -68,6 +73,7 @@ class XComStore:
         if known is None:
             return
         self.inline_bytes -= content_size(known.content)
+        self._session.flush()
         row = self._session.get(XComModel, (self._dag_run.id, record.task_id, record.map_index, record.key))
         if row is not None:
             self._session.delete(row)

@@ -1,14 +1,16 @@
 """The activities: between Temporal and the processes that run user code.
 
 ``run_airflow_task`` is one attempt at one try. It hands the attempt to a slot, passes heartbeats up and cancellation
-down, answers the task's questions about runs, and delivers the result. It must not import Airflow nor run user code.
+down, has the task's questions answered, and delivers the result. It must not import Airflow nor run user code.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar
 
 from temporalio import activity
@@ -16,26 +18,35 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from temporal_airflow import identifiers
-from temporal_airflow.exceptions import DagRunNotFoundError, ProcessLostError
+from temporal_airflow.asset_client import AssetClient
+from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import (
     CallbackInput,
+    DeadlineCallbackInput,
     LoadDagInput,
     LoadedDag,
     LoadFailure,
+    PastRuns,
+    PastRunsQuestion,
+    PublishAssetEventsInput,
+    PublishedAssetEvents,
+    RegisterAssetsInput,
+    RunListenersInput,
     TaskExecutionInput,
     TaskExecutionResult,
     TriggerInput,
     TriggerResult,
-    XComQuestion,
+    TurnInput,
 )
-from temporal_airflow.run_reader import RunReader, previous_run
+from temporal_airflow.past_runs import PastRunsWatch
+from temporal_airflow.run_reader import RunReader
+from temporal_airflow.state_client import StateClient
+from temporal_airflow.tasks import run_turns, workflow_watch
+from temporal_airflow.tasks.answers import Answers
+from temporal_airflow.tasks.dag_catalog import DagCatalog
 from temporal_airflow.tasks.delivery import ResultDelivery
 from temporal_airflow.tasks.messages import (
-    Answer,
     Ask,
-    AskPreviousRun,
-    AskRun,
-    AskXCom,
     CallbacksDone,
     Cancel,
     Failed,
@@ -45,6 +56,8 @@ from temporal_airflow.tasks.messages import (
     Reply,
     Request,
     RunCallbacks,
+    RunDeadlineCallback,
+    RunListeners,
     RunTask,
     TaskDone,
 )
@@ -78,30 +91,49 @@ class TaskActivities:
         self._pool: SlotPool | None = None
         self._triggers: TriggerPool | None = None
         self._large_xcom_path = large_xcom_path
-        self._reader = RunReader(client)
+        states = StateClient(client)
+        self._assets = AssetClient(states)
+        self._answers = Answers(client, states)
         self._watch = ServerWatch(client)
         self.delivery = ResultDelivery(client)
 
     @property
     def functions(self) -> list[Callable[..., Awaitable[object]]]:
         """What to register with a worker."""
-        return [self.run_airflow_task, self.run_airflow_callbacks, self.load_airflow_dag]
+        return [
+            self.run_airflow_task,
+            self.run_airflow_callbacks,
+            self.run_airflow_deadline_callback,
+            self.run_airflow_run_listeners,
+            self.load_airflow_dag,
+        ]
 
     @property
     def waiting_functions(self) -> list[Callable[..., Awaitable[object]]]:
-        """What to register with a worker of triggers: they take no slot, so many more may be open at once."""
-        return [self.run_airflow_trigger]
+        """What to register with a worker of triggers: it takes no slot, so much more may be open at once."""
+        return [
+            self.run_airflow_trigger,
+            self.register_airflow_assets,
+            self.publish_airflow_asset_events,
+            self.await_airflow_deadline_callback,
+            self.watch_past_airflow_runs,
+            self.await_airflow_turn,
+            self.watch_airflow_workflow,
+        ]
 
     @asynccontextmanager
-    async def on(self, template: ProcessTemplate, concurrency: int) -> AsyncIterator[SlotPool]:
+    async def on(self, template: ProcessTemplate, concurrency: int, waiting: int = 0) -> AsyncIterator[SlotPool]:
         """Serve in processes of a template for as long as the block runs; at its end the last results are delivered.
 
         Args:
             template: what task processes are forked from.
             concurrency: how many tasks run at once.
+            waiting: how many slots wait for tasks.
         """
-        self._pool = SlotPool(template, maximum=concurrency)
+        self._pool = SlotPool(template, maximum=concurrency, waiting=waiting)
+        self._pool.prepare()
         self._triggers = TriggerPool(template)
+        self._answers.catalog = DagCatalog(template)
         watching = asyncio.create_task(self._watch.run(), name="sign of life of the server")
         try:
             yield self._pool
@@ -123,9 +155,19 @@ class TaskActivities:
     async def run_airflow_callbacks(self, callback: CallbackInput) -> None:
         """Run a DAG's callbacks, or those of a task whose process was lost."""
         request = RunCallbacks(input=callback, large_xcom_path=self._large_xcom_path)
-        reply = await self._serve(request, CallbacksDone)
-        if reply.error is not None:
-            raise ApplicationError(reply.error, type="CallbacksFailed", non_retryable=True)
+        _check_called((await self._serve(request, CallbacksDone)).error)
+
+    @activity.defn(name=identifiers.DEADLINE_ACTIVITY)
+    async def run_airflow_deadline_callback(self, callback: DeadlineCallbackInput) -> None:
+        """Call what a missed deadline names."""
+        request = RunDeadlineCallback(input=callback, large_xcom_path=self._large_xcom_path)
+        _check_called((await self._serve(request, CallbacksDone)).error)
+
+    @activity.defn(name=identifiers.LISTENERS_ACTIVITY)
+    async def run_airflow_run_listeners(self, notice: RunListenersInput) -> None:
+        """Call the listeners of DAG runs."""
+        request = RunListeners(input=notice, large_xcom_path=self._large_xcom_path)
+        _check_called((await self._serve(request, CallbacksDone)).error)
 
     @activity.defn(name=identifiers.LOAD_ACTIVITY)
     async def load_airflow_dag(self, request: LoadDagInput) -> LoadedDag | LoadFailure:
@@ -133,16 +175,57 @@ class TaskActivities:
         reply = await self._serve(LoadDag(input=request), Loaded)
         return reply.outcome
 
+    @activity.defn(name=identifiers.TURN_ACTIVITY)
+    async def await_airflow_turn(self, turn: TurnInput) -> None:
+        """Wait until a queued run may start."""
+        await run_turns.await_turn(self._client, turn, activity.heartbeat)
+
+    @activity.defn(name=identifiers.WATCH_ACTIVITY)
+    async def watch_airflow_workflow(self, workflow_id: str) -> None:
+        """Wait for the end of a run, or of a batch of its attempts; may be started anew any time."""
+        await _heartbeating(workflow_watch.until_ended(self._client, workflow_id))
+
     @activity.defn(name=identifiers.TRIGGER_ACTIVITY)
     async def run_airflow_trigger(self, trigger: TriggerInput) -> TriggerResult:
         """Wait for a deferred task; may be started anew any time."""
         assert self._triggers is not None, "activities run inside `on`"
         try:
-            return await self._triggers.run(trigger, activity.heartbeat, self._answer_to, by_user=_was_cancelled)
+            return await self._triggers.run(trigger, _own_heartbeat(), self._answers.to, by_user=_was_cancelled)
         except ProcessLostError as error:
             raise ApplicationError(str(error), type="ProcessLost") from error
         except TriggerBrokenError as error:
             raise ApplicationError(str(error), type="TriggerBroken") from error
+
+    @activity.defn(name=identifiers.AWAITED_DEADLINE_ACTIVITY)
+    async def await_airflow_deadline_callback(self, callback: DeadlineCallbackInput) -> None:
+        """Await what a missed deadline names, where triggers run."""
+        assert self._triggers is not None, "activities run inside `on`"
+        try:
+            _check_called(await self._triggers.call(callback, _own_heartbeat(), self._answers.to))
+        except ProcessLostError as error:
+            raise ApplicationError(str(error), type="ProcessLost") from error
+        except TriggerBrokenError as error:
+            raise ApplicationError(str(error), type="TriggerBroken") from error
+
+    @activity.defn(name=identifiers.PAST_RUNS_ACTIVITY)
+    async def watch_past_airflow_runs(self, question: PastRunsQuestion) -> PastRuns:
+        """Answer a run's question about earlier runs, once there are news; may be started anew any time."""
+        return await _heartbeating(PastRunsWatch(self._client, RunReader(self._client), question).news())
+
+    @activity.defn(name=identifiers.REGISTER_ACTIVITY)
+    async def register_airflow_assets(self, registration: RegisterAssetsInput) -> None:
+        """Make the assets of a run's DAG file known to all runs of its task queue."""
+        with _refusals():
+            await self._assets.register(registration.task_queue, registration.file_assets)
+
+    @activity.defn(name=identifiers.PUBLISH_ACTIVITY)
+    async def publish_airflow_asset_events(self, publication: PublishAssetEventsInput) -> PublishedAssetEvents:
+        """Record the asset events of tasks that succeeded."""
+        with _refusals():
+            events = await self._assets.publish(publication.task_queue, publication.changes)
+        assets = (event.asset.model_copy(update={"extra": {}}) for event in events)
+        shortened = zip(events, assets, strict=True)
+        return PublishedAssetEvents(events=tuple(each.model_copy(update={"asset": asset}) for each, asset in shortened))
 
     async def _serve(self, request: Request, reply_type: type[ReplyType]) -> ReplyType:
         """Let a slot serve a request.
@@ -217,27 +300,27 @@ class TaskActivities:
             )
 
     async def _answer(self, slot: Slot, ask: Ask) -> None:
-        await slot.send(await self._answer_to(ask))
+        await slot.send(await self._answers.to(ask))
 
-    async def _answer_to(self, ask: Ask) -> Answer:
-        try:
-            return await self._look_up(ask)
-        except DagRunNotFoundError:
-            return Answer(id=ask.id)
-        except Exception as error:  # noqa: BLE001  # the task raises it where it asked
-            return Answer(id=ask.id, error=f"{type(error).__name__}: {error}")
 
-    async def _look_up(self, ask: Ask) -> Answer:
-        match ask.question:
-            case AskXCom(dag_id=dag_id, run_id=run_id, request=request, offset=offset):
-                question = XComQuestion(request=request, offset=offset)
-                page = await self._reader.page(identifiers.workflow_id(dag_id, run_id), question)
-                return Answer(id=ask.id, page=page)
-            case AskRun(dag_id=dag_id, run_id=run_id):
-                return Answer(id=ask.id, run=await self._reader.record(identifiers.workflow_id(dag_id, run_id)))
-            case AskPreviousRun(dag_id=dag_id, logical_date=logical_date, state=state):
-                run = await previous_run(self._client, self._reader, dag_id, logical_date, state)
-                return Answer(id=ask.id, run=run)
+def _check_called(error: str | None) -> None:
+    """Fail the activity if a callback failed; trying again wouldn't help."""
+    if error is not None:
+        raise ApplicationError(error, type="CallbacksFailed", non_retryable=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """End an activity for good whose work is refused or can't be done: what passes was waited for already."""
+    try:
+        yield
+    except Exception as error:
+        raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+
+
+def _own_heartbeat() -> Callable[[], None]:
+    """A sign of life of this very activity: who gives it, reads for all waits of a host and belongs to another one."""
+    return partial(copy_context().run, activity.heartbeat)
 
 
 def _was_cancelled() -> bool:
@@ -256,9 +339,8 @@ async def _heartbeating(waiting: Awaitable[T]) -> T:
     """Wait for something while the server is told that this attempt is alive."""
     task = asyncio.ensure_future(waiting)
     try:
-        while not task.done():
+        while not (await asyncio.wait({task}, timeout=QUEUE_HEARTBEAT))[0]:
             activity.heartbeat()
-            await asyncio.wait({task}, timeout=QUEUE_HEARTBEAT)
     except asyncio.CancelledError:
         task.cancel()
         raise

@@ -23,6 +23,7 @@ from temporal_airflow.models import CallbackInput
 from temporal_airflow.tasks import child_process, logs, process_tree
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.execution_api import client as execution_api
+from temporal_airflow.tasks.masking import masked
 from temporal_airflow.tasks.messages import CallbacksDone, RunCallbacks
 
 WAIT = 1.0
@@ -89,4 +90,4 @@ def _notice(channel: Channel) -> bool:
 def _problem(process: DagFileProcessorProcess) -> str | None:
     if process.parsing_result is None or not process.parsing_result.import_errors:
         return None
-    return f"The DAG file can't be imported: {'; '.join(process.parsing_result.import_errors)}"
+    return masked(f"The DAG file can't be imported: {'; '.join(process.parsing_result.import_errors)}")

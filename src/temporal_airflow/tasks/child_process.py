@@ -12,36 +12,46 @@ import selectors
 import signal
 import sys
 from collections.abc import Callable
+from typing import ParamSpec
 
 from temporal_airflow.engine import seams
+from temporal_airflow.models import TriggeredRun
 from temporal_airflow.tasks import process_tree
 from temporal_airflow.tasks.channel import Channel
 
+Arguments = ParamSpec("Arguments")
 
-def entrypoint(channel: Channel, target: Callable[[], None]) -> Callable[[], None]:
+
+def entrypoint(channel: Channel, target: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """Wrap what a fork runs.
 
     Args:
         channel: the slot's channel: a fork that held it open would hide the slot's death from the worker.
-        target: Airflow's own entry point.
+        target: Airflow's own entry point, or ours.
     """
     slot = os.getpid()
 
-    def run() -> None:
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         process_tree.die_with_parent(slot)
         channel.close()
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        target()
+        target(*args, **kwargs)
 
     return run
 
 
-def run_task() -> None:
-    """Airflow's task runner; a crash of the task is a crash."""
+def run_task(triggered: TriggeredRun | None = None) -> None:
+    """Airflow's task runner; a crash of the task is a crash.
+
+    Args:
+        triggered: a run that an earlier attempt at the same try has started.
+    """
     from airflow.sdk.execution_time import task_runner
 
     seams.install(seams.TASK_SEAMS)
+    if triggered is not None:
+        seams.install((seams.adopting(triggered),))
     task_runner.main()
 
 

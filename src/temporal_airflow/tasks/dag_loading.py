@@ -11,53 +11,63 @@ import json
 import sys
 import traceback
 import zlib
-from collections.abc import Iterator, Mapping
-from datetime import UTC
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temporal_airflow.engine import support
 from temporal_airflow.engine.airflow_library import airflow_version
-from temporal_airflow.exceptions import DagFileError, InputError, TemporalAirflowError, UnsupportedFeatureError
+from temporal_airflow.exceptions import DagFileError, TemporalAirflowError, UnsupportedFeatureError
 from temporal_airflow.models import (
+    CONTINUE_FROM_EVENTS,
+    TASKS_IN_BATCHES_FROM,
     BundleReference,
     DagDefinition,
-    DagRunIdentity,
+    DagDescription,
     LoadDagInput,
     LoadedDag,
     LoadFailure,
     RunLimits,
 )
-from temporal_airflow.tasks import slim_dag
+from temporal_airflow.tasks import dag_deadlines, file_assets, run_listeners, slim_dag
+from temporal_airflow.tasks.masking import masked
+from temporal_airflow.tasks.run_identity import identify_run
+from temporal_airflow.tasks.starting_triggers import starting_triggers
+from temporal_airflow.tasks.task_mutations import mutated_task_instances
 
 if TYPE_CHECKING:
     from airflow.dag_processing.bundles.base import BaseDagBundle
     from airflow.sdk import DAG
     from airflow.serialization.definitions.dag import SerializedDAG
 
+T = TypeVar("T")
+
 MAX_COMPRESSED_DAG = 1_400_000
 """Bytes; base64 of it must fit into one Temporal payload of 2 MB beside the rest of the input."""
-
-MAX_CONF = 128 * 1024
-"""Bytes of JSON; the conf travels with the DAG, and again with each task: 16 started at once fit into one message."""
-
-MAX_RUN_ID = 248
-"""Characters; Airflow allows 250, but ``run_id=...`` is the name of a folder of logs, and 255 is the limit of those."""
 
 
 def load(request: LoadDagInput) -> LoadedDag | LoadFailure:
     """Load a DAG and validate the run that is asked for; a user's mistake comes back as a value."""
+    return _or_failure(lambda: _load(request), request)
+
+
+def describe(dag_id: str) -> DagDescription | LoadFailure:
+    """Find a DAG and say what it is; that there is none comes back as a value."""
+    request = LoadDagInput(dag_id=dag_id, now=datetime.now(UTC))
+    return _or_failure(lambda: _description(*_find(request)[:2]), request)
+
+
+def _or_failure(loading: Callable[[], T], request: LoadDagInput) -> T | LoadFailure:
     try:
-        return _load(request)
+        return loading()
     except TemporalAirflowError as error:
-        return LoadFailure(kind=type(error).__name__, message=str(error))
+        return LoadFailure(kind=type(error).__name__, message=masked(str(error)))
     except Exception as error:  # noqa: BLE001  # Airflow's serialization and user code (timetables, weight rules) raise anything
         place = request.path or f"DAG {request.dag_id!r}"
-        return LoadFailure(
-            kind=DagFileError.__name__,
-            message=f"{place} can't be prepared for a run: {type(error).__name__}: {error}{_where(error)}",
-        )
+        message = f"{place} can't be prepared for a run: {type(error).__name__}: {error}{_where(error)}"
+        return LoadFailure(kind=DagFileError.__name__, message=masked(message))
 
 
 def _where(error: Exception) -> str:
@@ -75,26 +85,58 @@ def _load(request: LoadDagInput) -> LoadedDag:
 
     version = airflow_version()
     limits = _limits()
-    bundle, dag = _find(request)
+    bundle, dag, others = _find(request)
     problems = support.problems(dag)
     if problems:
         raise UnsupportedFeatureError("\n".join(problems))
     serialized = DagSerialization.to_dict(dag)
     serialized_dag = DagSerialization.from_dict(serialized)
-    run = _identify_run(serialized_dag, request)
+    run = identify_run(serialized_dag, request)
     definition = DagDefinition(
         dag_id=dag.dag_id,
-        bundle=BundleReference(
-            name=bundle.name,
-            version=None if serialized_dag.disable_bundle_versioning else bundle.get_current_version(),
-            relative_fileloc=str(Path(dag.fileloc).relative_to(bundle.path)),
-        ),
+        bundle=_reference(bundle, dag),
         compressed_dag=_compress(slim_dag.reduce_to_structure(serialized, serialized_dag), dag.dag_id),
-        task_count=_count_task_instances(serialized_dag, limits),
+        task_count=_count_task_instances(serialized_dag),
         max_active_runs=dag.max_active_runs,
         warnings=tuple(support.warnings(dag)),
+        starting_triggers=starting_triggers(dag, serialized_dag),
+        assets=file_assets.of_file(dag, others, bundle.name),
     )
-    return LoadedDag(definition=definition, run=run, limits=limits, airflow_version=version)
+    deadlines = dag_deadlines.alerts(dag)
+    return LoadedDag(
+        definition=definition,
+        run=run,
+        limits=limits,
+        airflow_version=version,
+        deadlines=deadlines,
+        mutated=mutated_task_instances(serialized_dag, run, limits),
+        listened_states=run_listeners.listened_states(),
+    )
+
+
+def _reference(bundle: BaseDagBundle, dag: DAG) -> BundleReference:
+    from airflow.dag_processing.bundles.base import unpack_bundle_version
+
+    version, _ = unpack_bundle_version(bundle.get_current_version(), bundle)
+    return BundleReference(
+        name=bundle.name,
+        version=None if dag.disable_bundle_versioning else version,
+        relative_fileloc=str(Path(dag.fileloc).relative_to(bundle.path)),
+    )
+
+
+def _description(bundle: BaseDagBundle, dag: DAG) -> DagDescription:
+    return DagDescription(
+        dag_id=dag.dag_id,
+        bundle=_reference(bundle, dag),
+        owners=dag.owner,
+        tags=tuple(sorted(dag.tags)),
+        task_groups={
+            group_id: tuple(task.task_id for task in group.iter_tasks())
+            for group_id, group in dag.task_group.get_task_group_dict().items()
+            if group_id is not None
+        },
+    )
 
 
 def _limits() -> RunLimits:
@@ -104,29 +146,39 @@ def _limits() -> RunLimits:
 
     settings = load_settings()
     return RunLimits(
+        continue_from_events=CONTINUE_FROM_EVENTS,
+        batches_from=TASKS_IN_BATCHES_FROM,
         heartbeat_timeout=settings.heartbeat_timeout,
         max_lost_attempts=settings.max_lost_attempts,
         max_map_length=conf.getint("core", "max_map_length", fallback=1024),
+        clear_state_on_success=conf.getboolean("state_store", "clear_on_success"),
+        check_steps=settings.check_steps,
     )
 
 
-def _find(request: LoadDagInput) -> tuple[BaseDagBundle, DAG]:
-    """The DAG asked for and the bundle its file is in."""
+def _find(request: LoadDagInput) -> tuple[BaseDagBundle, DAG, Iterable[DAG]]:
+    """The DAG asked for, the bundle its file is in, and the DAGs that were found with it."""
     if request.path is not None:
         path = checked_file(Path(request.path))
         for bundle in _bundles():
             if path.is_relative_to(bundle.path.resolve()):
-                return bundle, _choose(_parse(path, bundle), request.dag_id, str(path))
+                dags = _parse(path, bundle, strictly=True)
+                return bundle, _choose(dags, request.dag_id, str(path)), dags.values()
         raise DagFileError(
             f"{path} is in no DAG bundle of this worker. Put it into the DAGs folder, or use --dags-folder."
         )
     known: dict[str, DAG] = {}
     for bundle in _bundles():
+        for path in _files_that_name(request.dag_id or "", bundle):
+            dags = _parse(path, bundle)
+            if request.dag_id in dags:
+                return bundle, dags[request.dag_id], dags.values()
+    for bundle in _bundles():
         dags = _parse(bundle.path, bundle)
         if request.dag_id in dags:
-            return bundle, dags[request.dag_id]
+            return bundle, dags[request.dag_id], dags.values()
         known |= dags
-    return bundle, _choose(known, request.dag_id, "the DAG bundles of the worker")
+    return bundle, _choose(known, request.dag_id, "the DAG bundles of the worker"), known.values()
 
 
 def _bundles() -> Iterator[BaseDagBundle]:
@@ -135,6 +187,16 @@ def _bundles() -> Iterator[BaseDagBundle]:
     for bundle in DagBundlesManager().get_all_dag_bundles():
         bundle.initialize()
         yield bundle
+
+
+def _files_that_name(dag_id: str, bundle: BaseDagBundle) -> Iterator[Path]:
+    """Files in which a DAG's id stands: reading one of them mostly spares reading the whole folder."""
+    from airflow.utils.file import list_py_file_paths
+
+    for name in list_py_file_paths(bundle.path, safe_mode=True):
+        path = Path(name)
+        if path.suffix == ".py" and dag_id.encode() in path.read_bytes():
+            yield path
 
 
 def checked_file(path: Path) -> Path:
@@ -152,14 +214,14 @@ def checked_file(path: Path) -> Path:
     return path.resolve()
 
 
-def _parse(path: Path, bundle: BaseDagBundle) -> dict[str, DAG]:
+def _parse(path: Path, bundle: BaseDagBundle, *, strictly: bool = False) -> dict[str, DAG]:
     from airflow.dag_processing.dagbag import BundleDagBag
 
     bag = BundleDagBag(
-        dag_folder=path, safe_mode=path.is_dir(), load_op_links=False, bundle_path=bundle.path, bundle_name=bundle.name
+        dag_folder=path, safe_mode=not strictly, load_op_links=False, bundle_path=bundle.path, bundle_name=bundle.name
     )
     errors = list(bag.import_errors.items())
-    if errors and path.is_file():
+    if errors and strictly:
         raise DagFileError(f"{path} can't be imported:\n{_shorten(errors[0][1], path)}")
     return dict(bag.dags)
 
@@ -182,73 +244,11 @@ def _choose(dags: Mapping[str, DAG], dag_id: str | None, place: str) -> DAG:
     if dag_id not in dags:
         near = get_close_matches(dag_id, dags, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DagFileError(f"No DAG {dag_id!r} in {place}; it has: {names}.{hint}")
+        raise DagFileError(f"No DAG {dag_id!r} in {place}.{hint} There are: {names}.")
     return dags[dag_id]
 
 
-def _identify_run(dag: SerializedDAG, request: LoadDagInput) -> DagRunIdentity:
-    """The run as Airflow's trigger API would make it (``TriggerDAGRunPostBody.validate_context``)."""
-    from airflow._shared.timezones.timezone import coerce_datetime
-    from airflow.sdk.exceptions import ParamValidationError
-    from airflow.utils.types import DagRunType
-
-    if dag.allowed_run_types is not None and DagRunType.MANUAL not in dag.allowed_run_types:
-        raise InputError(f"DAG {dag.dag_id!r} does not allow manual runs (allowed_run_types).")
-    logical_date = coerce_datetime(request.logical_date or request.now)
-    run_after = coerce_datetime(request.now)
-    interval = dag.timetable.infer_manual_data_interval(run_after=logical_date)
-    run_id = request.run_id
-    if run_id is None:
-        run_id = dag.timetable.generate_run_id(run_type=DagRunType.MANUAL, run_after=run_after, data_interval=interval)
-    try:
-        dag.params.deep_merge(request.conf).validate()
-    except ParamValidationError as error:
-        raise InputError(f"The conf doesn't fit the params of DAG {dag.dag_id!r}: {error}") from error
-    _check_run_id(run_id)
-    _check_conf_size(request.conf)
-    return DagRunIdentity(
-        dag_id=dag.dag_id,
-        run_id=run_id,
-        run_type=DagRunType.MANUAL,
-        logical_date=logical_date.astimezone(UTC),
-        data_interval_start=interval.start.astimezone(UTC),
-        data_interval_end=interval.end.astimezone(UTC),
-        run_after=run_after.astimezone(UTC),
-        conf=request.conf,
-    )
-
-
-def _check_run_id(run_id: str) -> None:
-    from airflow.models.dagrun import DagRun
-    from airflow.utils.types import DagRunType
-
-    if not run_id:
-        raise InputError("The run id must not be empty; leave it out to have one made.")
-    if ".." in run_id or "/" in run_id:
-        raise InputError(f"The run id {run_id!r} must not contain '..' or '/'.")
-    reserved = DagRunType.from_run_id(run_id)
-    if reserved != DagRunType.MANUAL:
-        raise InputError(f"The run id {run_id!r} is reserved for {reserved.value} runs; choose another.")
-    if len(run_id) > MAX_RUN_ID:
-        raise InputError(f"The run id {run_id[:20]}... has {len(run_id)} characters, the limit is {MAX_RUN_ID}.")
-    try:
-        DagRun(run_id=run_id)
-    except ValueError as error:
-        raise InputError(
-            f"The run id {run_id!r} can't be used: {error}. Choose one of letters, digits and the characters _.~:+-"
-        ) from error
-
-
-def _check_conf_size(conf: dict[str, Any]) -> None:
-    size = len(json.dumps(conf))
-    if size > MAX_CONF:
-        raise InputError(
-            f"The conf is too large: {size:,} bytes of JSON, the limit is {MAX_CONF:,}. "
-            "Put the data into a file and name the file in the conf."
-        )
-
-
-def _count_task_instances(dag: SerializedDAG, limits: RunLimits) -> int:
+def _count_task_instances(dag: SerializedDAG) -> int:
     from airflow.exceptions import NotMapped
     from airflow.models.expandinput import NotFullyPopulated
 
@@ -258,11 +258,6 @@ def _count_task_instances(dag: SerializedDAG, limits: RunLimits) -> int:
             count += max(1, task.get_parse_time_mapped_ti_count())
         except (NotMapped, NotFullyPopulated):
             count += 1
-    if count > limits.max_task_instances:
-        raise UnsupportedFeatureError(
-            f"DAG {dag.dag_id!r} has {count} task instances; this version runs at most {limits.max_task_instances} in "
-            "one run. Split the DAG, or map over fewer values."
-        )
     return count
 
 

@@ -1,6 +1,6 @@
 """Finds the one error line of a try among everything its task logs.
 
-It is one more target of the task's log events, beside the log file, and sees them masked. It must not know the file.
+It is one more target of the task's log events, beside the log file, and masks what it keeps. It must not know the file.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from airflow.sdk.log import mask_logs
 from structlog.typing import EventDict
 
 from temporal_airflow.tasks.try_record import TryRecord, one_line
@@ -31,7 +30,7 @@ class ErrorCapture:
 
     def logger(self) -> Any:
         """A logger that feeds this capture and writes nothing."""
-        return structlog.wrap_logger(None, processors=[mask_logs, self])
+        return structlog.wrap_logger(None, processors=[self])
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> EventDict:
         """Look at one event, and drop it."""

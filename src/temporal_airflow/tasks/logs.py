@@ -7,6 +7,7 @@ the files. It must not know the processes that write them, and it imports no mor
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import DagRunIdentity
@@ -78,9 +80,30 @@ def trigger_log_path(task_log: Path, host: int) -> Path:
     return task_log.with_name(f"{task_log.name}.trigger.{host}.log")
 
 
+def trigger_log_files(task_log: Path) -> list[Path]:
+    """The logs of triggers beside that of a try.
+
+    Args:
+        task_log: log of the try, with its folder.
+    """
+    beside = task_log.parent
+    names = f"{glob.escape(task_log.name)}.trigger.*.log"
+    return sorted(beside.glob(names)) if beside.is_dir() else []
+
+
 def callback_log_path(run: DagRunIdentity) -> Path:
     """Where the log of a run's callbacks is, beside those of its tasks."""
     return _inside_log_folder(f"dag_id={run.dag_id}/run_id={run.run_id}/callbacks.log")
+
+
+def listener_log_path(run: DagRunIdentity) -> Path:
+    """Where listeners of a run log, beside its tasks."""
+    return _inside_log_folder(f"dag_id={run.dag_id}/run_id={run.run_id}/listeners.log")
+
+
+def deadline_callback_log_path(run: DagRunIdentity, callback_id: UUID) -> Path:
+    """Where the callback of a missed deadline logs, as under Airflow's executors."""
+    return _inside_log_folder(f"executor_callbacks/{run.dag_id}/{run.run_id}/{callback_id}")
 
 
 def read(path: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ WEIGHT_RULES = frozenset({"downstream", "upstream", "absolute"})
 DAG_EXTRAS = frozenset(
     {
         "default_args", "params", "doc_md", "tags", "owner_links", "edge_info", "access_control", "dag_dependencies",
-        "fileloc", "_processor_dags_folder",
+        "deadline", "fileloc", "_processor_dags_folder",
     }
 )  # fmt: skip
 TASK_EXTRAS = frozenset(
@@ -28,6 +28,14 @@ TASK_EXTRAS = frozenset(
         "_operator_extra_links", "env", "resources", "map_index_template", "start_trigger_args",
     }
 )  # fmt: skip
+
+TASK_STRUCTURE = frozenset(
+    {
+        "_is_mapped", "_is_empty", "_is_sensor", "_can_skip_downstream", "_task_module", "_operator_name",
+        "_expand_input_attr", "_disallow_kwargs_override", "has_retry_policy", "reschedule",
+    }
+)  # fmt: skip
+"""What ``OperatorSerialization`` says of a task besides its fields."""
 
 
 def reduce_to_structure(serialized: dict[str, Any], dag: SerializedDAG) -> dict[str, Any]:
@@ -46,15 +54,25 @@ def reduce_to_structure(serialized: dict[str, Any], dag: SerializedDAG) -> dict[
 
 
 def _reduce_task(task: dict[str, Any], dag: SerializedDAG) -> dict[str, Any]:
-    extras = TASK_EXTRAS | set(task.get("template_fields", ()))
-    kept = {name: value for name, value in task.items() if name not in extras}
+    known = _fields_of_every_task() - TASK_EXTRAS - set(task.get("template_fields", ()))
+    structure = known | TASK_STRUCTURE | {task.get("_expand_input_attr")}
+    kept = {name: value for name, value in task.items() if name in structure}
+    if task.get("start_from_trigger") and task.get("start_trigger_args"):
+        kept["start_trigger_args"] = {**task["start_trigger_args"], "trigger_kwargs": None, "next_kwargs": None}
     expansion = task.get("_expand_input_attr")
     if expansion:
         kept[expansion] = _blank_literals(task[expansion])
     if "partial_kwargs" in task:
-        partial = {name: value for name, value in task["partial_kwargs"].items() if name not in extras}
+        partial = {name: value for name, value in task["partial_kwargs"].items() if name in known}
         kept["partial_kwargs"] = _settle_weight(partial, task["task_id"], dag)
     return _settle_weight(kept, task["task_id"], dag)
+
+
+def _fields_of_every_task() -> frozenset[str]:
+    """What Airflow's scheduler knows of any task; all else is its operator's own."""
+    from airflow.serialization.definitions.baseoperator import SerializedBaseOperator
+
+    return frozenset({*SerializedBaseOperator.get_serialized_fields(), "has_retry_policy", "task_display_name"})
 
 
 def _settle_weight(arguments: dict[str, Any], task_id: str, dag: SerializedDAG) -> dict[str, Any]:

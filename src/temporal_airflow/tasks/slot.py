@@ -6,6 +6,7 @@ must not know how requests reach it or how its results travel on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -15,14 +16,19 @@ from typing import assert_never
 
 from temporal_airflow.tasks import process_tree
 from temporal_airflow.tasks.channel import Channel, WorkerGoneError
+from temporal_airflow.tasks.masking import masked
 from temporal_airflow.tasks.messages import (
     AnyReply,
+    Described,
+    DescribeDag,
     Failed,
     HostTriggers,
     LoadDag,
     Loaded,
     Request,
     RunCallbacks,
+    RunDeadlineCallback,
+    RunListeners,
     RunTask,
 )
 
@@ -33,6 +39,8 @@ def serve(connection: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # only the worker decides
     channel = Channel(connection)
+    with contextlib.suppress(Exception):  # whatever it is: the first request meets it again and reports it
+        _warm_up()
     try:
         while True:
             request = channel.next_request()
@@ -66,11 +74,9 @@ def _serve_one(request: Request, channel: Channel) -> AnyReply:
 
 
 def _failure(error: Exception) -> Failed:
-    from airflow.sdk._shared.secrets_masker import redact
-
     from temporal_airflow.tasks.try_record import one_line
 
-    text = str(redact("".join(traceback.format_exception(error))))
+    text = masked("".join(traceback.format_exception(error)))
     return Failed(error=one_line(f"{type(error).__name__}: {error}"), traceback=text, reusable=False)
 
 
@@ -87,10 +93,24 @@ def _dispatch(request: Request, channel: Channel) -> AnyReply:
 
             with channel.beating():
                 return callbacks.run_callbacks(request, channel)
+        case RunDeadlineCallback():
+            from temporal_airflow.tasks import deadline_callback
+
+            with channel.beating():
+                return deadline_callback.run_callback(request, channel)
+        case RunListeners():
+            from temporal_airflow.tasks import run_listeners
+
+            with channel.beating():
+                return run_listeners.run(request, channel)
         case LoadDag():
             from temporal_airflow.tasks import dag_loading
 
             return Loaded(outcome=dag_loading.load(request.input), reusable=False)  # the file's code ran in here
+        case DescribeDag(dag_id=dag_id):
+            from temporal_airflow.tasks import dag_loading
+
+            return Described(outcome=dag_loading.describe(dag_id), reusable=False)
         case _:
             assert_never(request)
 

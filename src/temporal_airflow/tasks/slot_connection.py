@@ -9,11 +9,11 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Self
 
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.tasks import messages
+from temporal_airflow.tasks.memory import children_of
 from temporal_airflow.tasks.messages import AnyReply, Ask, Heartbeat, Message
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class Slot:
         pid: of the slot; its tasks are below it.
         uses: how many requests it was given to.
         reusable: False once it said that it can't take another request.
+        largest_task: kilobytes of the largest task process that has ended.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Slot:
         self.pid = pid
         self.uses = 0
         self.reusable = True
+        self.largest_task = 0
         self._reader = reader
         self._writer = writer
         self._kill_tree = kill_tree
@@ -91,6 +93,8 @@ class Slot:
         message = messages.from_slot.validate_json(await self.receive_line())
         if isinstance(message, messages.Reply):
             self.reusable = message.reusable
+        if isinstance(message, messages.TaskDone):
+            self.largest_task = message.largest_task
         return message
 
     async def receive_line(self) -> bytes:
@@ -106,8 +110,7 @@ class Slot:
 
     def has_children(self) -> bool:
         """Whether something that a task left behind is still running below the slot."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return children.exists() and bool(children.read_text().strip())
+        return bool(children_of(self.pid))
 
     def kill(self) -> None:
         """Kill the slot and everything below it, in whatever session; :meth:`wait_closed` waits for it."""

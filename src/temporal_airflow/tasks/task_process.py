@@ -1,14 +1,19 @@
 """One try: Airflow's own supervisor and task runner, started from what a request says, turned into a result.
 
-The task runs in a fork of the slot, stock from its first line to its last. It must not know Temporal, nor how long
-the worker waits.
+The task runs in a fork of the slot (``isolation = fork``), stock from its first line to its last, or in a process that
+runs one task after the other (``isolation = reuse``). It must not know Temporal, nor how long the worker waits.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +27,30 @@ from airflow.utils import net
 from airflow.utils.state import TaskInstanceState
 
 from temporal_airflow.models import BundleReference, TaskExecutionInput, TaskExecutionResult
-from temporal_airflow.tasks import child_process, logs, process_tree
+from temporal_airflow.settings import load_settings
+from temporal_airflow.tasks import bundle_files, child_process, logs, process_tree
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.execution_api import client as execution_api
+from temporal_airflow.tasks.masking import masked
 from temporal_airflow.tasks.messages import RunTask, TaskDone
-from temporal_airflow.tasks.task_supervisor import TaskProcess
+from temporal_airflow.tasks.parsed_files import preparsed_bundles
+from temporal_airflow.tasks.runner_connection import Runner, RunnerSeat, Task
+from temporal_airflow.tasks.task_supervisor import RunnerTaskProcess, TaskProcess
 from temporal_airflow.tasks.try_record import TryRecord, one_line
 
 CANCELLED = "The task was cancelled"
+
+ENDED_WELL = (
+    TaskInstanceState.SUCCESS,
+    TaskInstanceState.SKIPPED,
+    TaskInstanceState.DEFERRED,
+    TaskInstanceState.UP_FOR_RESCHEDULE,
+    TaskInstanceState.AWAITING_INPUT,
+)
+"""States after which a process may run another task."""
+
+ASKING = (TaskInstanceState.AWAITING_INPUT, TaskInstanceState.DEFERRED)
+"""States in which what a task asked is still open."""
 
 RECOGNIZABLE = 40
 """Characters by which the message of a refused call is found in the error that Airflow makes of it."""
@@ -43,48 +64,121 @@ def run_try(request: RunTask, channel: Channel) -> TaskDone:
     record = TryRecord()
     started = datetime.now(UTC)
     api = execution_api.for_task(task, request.large_xcom_path, channel, record)
-    process = _supervise(task, api, channel, record)
+    with _log_of(task, api) as logger:
+        supervisor.ensure_secrets_backend_loaded()
+        reset_secrets_masker()
+        start = _in_runner if _wants_runner(task) else _in_fork
+        process = start(task, channel, record, client=api, logger=logger)
+    return TaskDone(
+        result=_result(task, record, api, process, started),
+        cancelled=record.cancelled,
+        largest_task=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
+    )
+
+
+@contextmanager
+def _log_of(task: TaskExecutionInput, api: execution_api.ExecutionApi) -> Iterator[Any]:
+    path = logs.log_path(task.run, task.task_id, task.map_index, task.try_number)
+    client: Any = api
+    logger, log_file = supervisor._configure_logging(str(path), client)
+    try:
+        yield logger
+    finally:
+        log_file.close()
+
+
+def _in_fork(task: TaskExecutionInput, channel: Channel, record: TryRecord, **how: Any) -> TaskProcess:
+    """Run the task in a process of its own."""
+    prepare_file(task.bundle)
+    run = partial(child_process.run_task, task.triggered_run)
+    target = child_process.entrypoint(channel, run)
+    process = TaskProcess.start(target=target, channel=channel, record=record, **_what(task), **how)
+    _finish(process, record, task)
+    return process
+
+
+def _in_runner(task: TaskExecutionInput, channel: Channel, record: TryRecord, **how: Any) -> TaskProcess:
+    """Run the task in the process that ran the one before, or in a fork of one that knows its file."""
+    seat = _seat(channel)
+    runner = seat.take((task.bundle.name, task.bundle.version))
+    well = False
+    try:
+        process = RunnerTaskProcess.start(
+            runner=runner,
+            task=Task(
+                bundle_name=task.bundle.name,
+                bundle_path=_bundle_path(task.bundle.name, task.bundle.version),
+                file=task.bundle.relative_fileloc,
+                fork=not _reuses(),
+            ),
+            channel=channel,
+            record=record,
+            **_what(task),
+            **how,
+        )
+        _finish(process, record, task)
+        well = not _reuses() or (process.exit_code == 0 and not record.cancelled and record.state in ENDED_WELL)
+    finally:
+        seat.release(runner, well=well)
+    return process
+
+
+def _finish(process: TaskProcess, record: TryRecord, task: TaskExecutionInput) -> None:
+    process.wait()
     if process.exit_code != 0 or record.cancelled:
         process_tree.kill_descendants(os.getpid())
     _decide(record, process.exit_code, should_retry=task.should_retry)
-    return TaskDone(result=_result(task, record, api, process, started), cancelled=record.cancelled)
+
+
+def _wants_runner(task: TaskExecutionInput) -> bool:
+    if task.triggered_run is not None:  # needs a seam of its own
+        return False
+    return _reuses() or (task.bundle.name in preparsed_bundles() and sys.platform == "linux")
+
+
+@cache
+def _reuses() -> bool:
+    return load_settings().isolation == "reuse"
+
+
+@cache
+def _seat(channel: Channel) -> RunnerSeat:
+    def fork(bundle: object) -> Runner:
+        from temporal_airflow.tasks import runner
+
+        return Runner.fork(child_process.entrypoint(channel, runner.serve), bundle)
+
+    return RunnerSeat(fork)
+
+
+@cache
+def _bundle_path(name: str, version: str | None) -> str:
+    bundle = DagBundlesManager().get_bundle(name=name, version=version)
+    bundle.initialize()
+    return str(bundle.path)
 
 
 def prepare_file(bundle: BundleReference) -> None:
     """Import what the DAG file imports of Airflow, so that every task forked from this slot has it already."""
     try:
-        bundles = DagBundlesManager()
-        source = bundles.get_bundle(name=bundle.name, version=bundle.version)
-        source.initialize()
-        _pre_import_airflow_modules(str(Path(source.path, bundle.relative_fileloc)), log)
+        path = str(Path(_bundle_path(bundle.name, bundle.version), bundle.relative_fileloc))
+        _prepare(path, bundle_files.signature(path))
     except Exception as error:  # noqa: BLE001  # only a saving; the task meets the same error and reports it
         log.debug("DAG file can't be prepared", error=error)
 
 
-def _supervise(
-    task: TaskExecutionInput, api: execution_api.ExecutionApi, channel: Channel, record: TryRecord
-) -> TaskProcess:
-    prepare_file(task.bundle)
-    path = logs.log_path(task.run, task.task_id, task.map_index, task.try_number)
-    client: Any = api
-    logger, log_file = supervisor._configure_logging(str(path), client)
-    try:
-        supervisor.ensure_secrets_backend_loaded()
-        reset_secrets_masker()
-        process = TaskProcess.start(
-            what=_task_instance(task),
-            dag_rel_path=task.bundle.relative_fileloc,
-            bundle_info=BundleInfo(name=task.bundle.name, version=task.bundle.version),
-            client=client,
-            logger=logger,
-            target=child_process.entrypoint(channel, child_process.run_task),
-            channel=channel,
-            record=record,
-        )
-        process.wait()
-        return process
-    finally:
-        log_file.close()
+@cache
+def _prepare(path: str, _signature: tuple[int, int]) -> None:
+    _pre_import_airflow_modules(path, log)
+
+
+def _what(task: TaskExecutionInput) -> dict[str, Any]:
+    """What Airflow's supervisor is to run."""
+    return {
+        "what": _task_instance(task),
+        "dag_rel_path": task.bundle.relative_fileloc,
+        "bundle_info": BundleInfo(name=task.bundle.name, version=task.bundle.version),
+    }
 
 
 def _task_instance(task: TaskExecutionInput) -> TaskInstance:
@@ -110,7 +204,8 @@ def _decide(record: TryRecord, exit_code: int, *, should_retry: bool) -> None:
     if record.cancelled:
         record.state, record.error = TaskInstanceState.FAILED, CANCELLED
         return
-    died = exit_code != 0 or record.state is None
+    record.unreported = record.state is None
+    died = exit_code != 0 or record.unreported
     record.end(TaskInstanceState.UP_FOR_RETRY if should_retry else TaskInstanceState.FAILED)
     if record.state not in (TaskInstanceState.FAILED, TaskInstanceState.UP_FOR_RETRY):
         record.error = None
@@ -145,12 +240,15 @@ def _result(
         hostname=_hostname(),
         pid=process.pid,
         exit_code=process.exit_code,
+        unreported=record.unreported,
         error=record.error,
-        rendered_map_index=record.rendered_map_index,
+        rendered_map_index=masked(record.rendered_map_index),
         retry_delay_seconds=record.retry_delay_seconds,
-        retry_reason=record.retry_reason,
+        retry_reason=masked(record.retry_reason),
         reschedule_date=record.reschedule_date,
         deferral=record.deferral,
+        input_request=record.input_request if record.state in ASKING else None,
+        input_wait=record.input_wait,
         xcoms=api.xcoms.written(),
         mapped_length=api.xcoms.mapped_length,
         skipped_tasks=tuple(record.skipped_tasks),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import selectors
-from typing import Any
+import socket
+from typing import Any, Self
 
 import attrs
 from airflow.sdk.api.client import ServerResponseError
@@ -18,6 +19,7 @@ from temporal_airflow.exceptions import TemporalAirflowError
 from temporal_airflow.tasks import child_process, process_tree
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.error_capture import ErrorCapture
+from temporal_airflow.tasks.runner_connection import SOCKETS, Runner, Task
 from temporal_airflow.tasks.try_record import TryRecord
 
 
@@ -48,9 +50,12 @@ class TaskProcess(supervisor.ActivitySubprocess):
             raise
 
     def _monitor_subprocess(self) -> None:
-        child_process.wake_on_exit(self.selector, self.pid)
+        self._wake_on_exit()
         self.selector.register(self.channel, selectors.EVENT_READ, (self._notice, self.selector.unregister))
         super()._monitor_subprocess()  # type: ignore[no-untyped-call]
+
+    def _wake_on_exit(self) -> None:
+        child_process.wake_on_exit(self.selector, self.pid)
 
     def _notice(self, channel: Channel) -> bool:
         channel.poll()
@@ -68,3 +73,33 @@ class TaskProcess(supervisor.ActivitySubprocess):
         if was_running and ended_badly:  # strays hold the task's sockets open, which are waited for
             process_tree.kill_descendants(os.getpid())
         return exit_code
+
+
+class _OnRunner(supervisor.WatchedSubprocess):
+    """Hands the task to a process that is there already."""
+
+    __slots__ = ()
+
+    @classmethod
+    def start(  # type: ignore[override]
+        cls, *, runner: Runner, task: Task, logger: Any, target: Any, use_exec: bool, **how: Any
+    ) -> Self:
+        """Hand over the other ends of what a fork would inherit."""
+        del target, use_exec
+        ours, theirs = zip(*(socket.socketpair() for _ in range(SOCKETS)), strict=True)
+        runner.hand_over(task, [end.fileno() for end in theirs])
+        for end in theirs:
+            end.close()
+        requests, stdout, stderr, logs = ours
+        process = cls(pid=runner.pid, stdin=requests, process=runner, process_log=logger, **how)
+        process._register_pipe_readers(stdout, stderr, requests, logs, data={})
+        return process
+
+
+@attrs.define(kw_only=True)
+class RunnerTaskProcess(TaskProcess, _OnRunner):  # type: ignore[misc]  # `start` is made to fit
+    """The same for a task that runs in a runner, or in a fork of one."""
+
+    def _wake_on_exit(self) -> None:
+        runner: Any = self._process
+        runner.wake(self.selector)

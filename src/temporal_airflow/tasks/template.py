@@ -10,7 +10,6 @@ It must not know what slots are asked to do.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import select
@@ -19,7 +18,7 @@ import socket
 import sys
 
 from temporal_airflow.engine import seams
-from temporal_airflow.tasks import process_tree
+from temporal_airflow.tasks import forking, process_tree
 
 PRELOADED = (
     "airflow.sdk.execution_time.supervisor",
@@ -27,12 +26,20 @@ PRELOADED = (
     "airflow.dag_processing.dagbag",
     "airflow.dag_processing.processor",
     "airflow.dag_processing.bundles.local",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.decorators.condition",
+    "airflow.sdk.definitions.decorators.setup_teardown",
+    "airflow.sdk.definitions.decorators.task_group",
+    "airflow.version",
+    "jinja2.ext",
+    "setproctitle",
     "airflow.providers.standard.operators.bash",
     "airflow.providers.standard.operators.empty",
     "airflow.providers.standard.operators.python",
     "airflow.providers.standard.decorators.python",
     "temporal_airflow.tasks.slot",
     "temporal_airflow.tasks.callbacks",
+    "temporal_airflow.tasks.runner",
     "temporal_airflow.tasks.task_process",
 )
 """What nearly every task needs, and what only Airflow's own code runs when it is imported."""
@@ -45,9 +52,9 @@ def main(control_fd: int, guardian: int) -> None:
     for module in PRELOADED:
         importlib.import_module(module)
     _prepare_logging()
-    seams.prebuilt_message_decoder()
-    gc.collect()
-    gc.freeze()
+    seams.prebuild_decoders()
+    _block_database()
+    forking.prepare()
     control.sendall(b"ready\n")
     _serve(control)
 
@@ -57,6 +64,15 @@ def _prepare_logging() -> None:
     from airflow.sdk.log import logging_processors
 
     logging_processors(json_output=True)
+
+
+def _block_database() -> None:
+    """Do once what Airflow does in every process that runs user code; its engine costs each fork as much as a fork."""
+    from airflow import settings
+    from airflow.sdk.execution_time.supervisor import block_orm_access
+
+    settings.dispose_orm(do_log=False)
+    block_orm_access()
 
 
 def _serve(control: socket.socket) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.models import AssetEvents, Deferral
+from temporal_airflow.models import AssetEvents, Deferral, InputRequest, InputWait
+from temporal_airflow.tasks.masking import masked
 
 MAX_ERROR_LENGTH = 500
 """Characters of the error line that people see."""
@@ -25,7 +26,9 @@ class TryRecord:
         state: the outcome, None until there is one. The first one counts, as with Airflow's server, which refuses a
             transition of a task that isn't running any more.
         cancelled: set when the task was told to stop; what it reports from then on doesn't count.
+        unreported: set when the task's process ended before there was an outcome.
         refusal: the message of the last call that was refused.
+        input_request: what the task asked of people last.
         last_exception: the last exception in the task's log, one masked line.
         error: why it failed, one masked line.
     """
@@ -33,6 +36,7 @@ class TryRecord:
     state: TaskInstanceState | None = None
     end_date: datetime | None = None
     cancelled: bool = False
+    unreported: bool = False
     refusal: str | None = None
     last_exception: str | None = None
     error: str | None = None
@@ -41,6 +45,8 @@ class TryRecord:
     retry_reason: str | None = None
     reschedule_date: datetime | None = None
     deferral: Deferral | None = None
+    input_request: InputRequest | None = None
+    input_wait: InputWait | None = None
     skipped_tasks: list[tuple[str, int | None]] = field(default_factory=list)
     asset_events: AssetEvents = field(default_factory=AssetEvents)
 
@@ -66,7 +72,5 @@ class TryRecord:
 
 def one_line(text: str) -> str:
     """A text for people, masked, on one line of bounded length."""
-    from airflow.sdk._shared.secrets_masker import redact
-
-    line = " ".join(str(redact(text)).split())
+    line = " ".join(masked(text).split())
     return line if len(line) <= MAX_ERROR_LENGTH else line[: MAX_ERROR_LENGTH - 1] + "…"

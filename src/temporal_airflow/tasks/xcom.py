@@ -1,8 +1,8 @@
 """The XComs a try can see and those it wrote: own writes first, then what came with its input, then the run's.
 
 Reads ask the worker for what isn't known here, and keep what they found until the try ends; writes are collected and
-travel with the result. Large values go to object storage and are read from there transparently. It must not know
-Airflow's messages, nor how the worker asks the run.
+travel with the result, while those into another run go there at once. Large values go to object storage and are read
+from there transparently. It must not know Airflow's messages, nor how the worker asks the run.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from temporal_airflow.models import XComPage, XComRecord, XComRequest, XComValue
+from temporal_airflow.models import XComPage, XComRecord, XComRequest, XComValue, XComWrite
 from temporal_airflow.tasks import xcom_storage
 from temporal_airflow.tasks.channel import Asker
-from temporal_airflow.tasks.messages import AskXCom
+from temporal_airflow.tasks.messages import AskRunsUntil, AskWrite, AskXCom
 
 INLINE_VALUE_LIMIT = 64 * 1024
 """Bytes of the largest value that travels inside a result."""
+
+FOREIGN_VALUE_LIMIT = 4 * 1024
+"""Bytes of the largest value that is written into another run itself: its room is its own tasks'."""
 
 UNMAPPED = -1
 
@@ -37,7 +40,7 @@ class Place(NamedTuple):
 
 
 class XComs:
-    """The XComs of this run and, read-only, of others."""
+    """The XComs of this run and of others."""
 
     def __init__(
         self, asker: Asker, own_run: RunKey, upstream: tuple[XComRecord, ...], budget: int, large_path: str
@@ -80,6 +83,26 @@ class XComs:
         """Delete a value of this run."""
         self._written[place] = None
 
+    def set_elsewhere(self, run: RunKey, place: Place, value: Any, mapped_length: int | None) -> None:
+        """Write a value of another run, which acknowledges it."""
+        serialized = json.dumps(value)
+        content = XComValue(value=serialized)
+        if len(serialized) > FOREIGN_VALUE_LIMIT:
+            parts = (*run, place.task_id, str(place.map_index), place.key)
+            content = XComValue(reference=xcom_storage.write(self._large_path, parts, serialized))
+        self._write_elsewhere(run, place, content, mapped_length)
+
+    def delete_elsewhere(self, run: RunKey, place: Place) -> None:
+        """Delete a value of another run, which acknowledges it."""
+        self._write_elsewhere(run, place, None, None)
+
+    def _write_elsewhere(self, run: RunKey, place: Place, content: XComValue | None, mapped_length: int | None) -> None:
+        xcom = XComRecord(task_id=place.task_id, map_index=place.map_index, key=place.key, content=content)
+        write = XComWrite(kind="xcom", xcom=xcom, mapped_length=mapped_length)
+        self._asker.ask(AskWrite(dag_id=run.dag_id, run_id=run.run_id, write=write))
+        self._known.pop((run, place), None)
+        self._sequences.pop((run, place.task_id, place.key), None)
+
     def get(self, run: RunKey, place: Place) -> tuple[bool, Any]:
         """Read one value.
 
@@ -98,8 +121,18 @@ class XComs:
             known = self._with_own(run, task_id, key, dict.fromkeys(found, XComValue()))
         return len(known)
 
+    def until(self, run: RunKey) -> list[RunKey]:
+        """A run and those of its DAG whose date isn't later, in the order in which Airflow looks through them."""
+        ask = AskRunsUntil(dag_id=run.dag_id, run_id=run.run_id)
+        return [RunKey(run.dag_id, run_id) for run_id in self._asker.ask(ask).run_ids]
+
     def sequence(self, run: RunKey, task_id: str, key: str) -> list[XComValue]:
         """The values of a task, mapped or not, by map index; :meth:`value` reads one."""
+        known = self.by_map_index(run, task_id, key)
+        return [known[index] for index in sorted(known)]
+
+    def by_map_index(self, run: RunKey, task_id: str, key: str) -> dict[int, XComValue]:
+        """The values of a task, mapped or not."""
         known = self._known_sequence(run, task_id, key)
         if known is None:
             records = self._ask(run, XComRequest(task_id=task_id, key=key))
@@ -107,7 +140,7 @@ class XComs:
             if found:
                 self._sequences[run, task_id, key] = found
             known = self._with_own(run, task_id, key, found)
-        return [known[index] for index in sorted(known)]
+        return known
 
     def value(self, content: XComValue) -> Any:
         """The value itself, from wherever it is."""

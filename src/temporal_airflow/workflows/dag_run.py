@@ -9,54 +9,61 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, assert_never
+from typing import assert_never
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
-from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+from temporalio.exceptions import ApplicationError
 
 from temporal_airflow import identifiers
 from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
 from temporal_airflow.engine.events import (
-    AttemptLost,
+    AwaitTurn,
     CancelRequested,
     Command,
-    Event,
+    InputGiven,
+    NotifyListeners,
+    PublishAssetEvents,
+    RegisterAssets,
     RunCallbacks,
+    RunDeadlineCallback,
     StartTask,
     StartTrigger,
+    StepAgain,
     StopTask,
-    TaskEnded,
-    TaskKey,
-    TaskStopped,
-    TimePassed,
-    TriggerEnded,
     WakeAt,
+    WatchPastRuns,
 )
 from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.models import (
     ENGINE_EPOCH,
+    AttemptReports,
     DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
-    TaskExecutionResult,
-    TriggerResult,
+    InputResponse,
+    Routing,
+    RunSnapshot,
+    RunWrite,
+    TaskStateQuestion,
+    TaskStateValue,
+    WriteAnswer,
     XComPage,
     XComQuestion,
 )
+from temporal_airflow.workflows.activities import Activities
+from temporal_airflow.workflows.alarm import Alarm
+from temporal_airflow.workflows.attempts import Attempts
+from temporal_airflow.workflows.batches import Batches
+from temporal_airflow.workflows.beyond_run import BeyondRun
+from temporal_airflow.workflows.callbacks import Callbacks
+from temporal_airflow.workflows.continuation import Continuation
 from temporal_airflow.workflows.details import state_table
-
-NO_LIMIT = timedelta(days=3650)
-"""Temporal wants some limit on an activity; a task's length is Airflow's business (``execution_timeout``)."""
+from temporal_airflow.workflows.inbox import Inbox
 
 DETAILS_INTERVAL = timedelta(seconds=1)
-ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
-TRIGGER_ATTEMPTS = RetryPolicy(maximum_interval=timedelta(seconds=10))
-"""A trigger can be started anew any time, so a lost host is no loss: without limit."""
-CALLBACK_ATTEMPTS = RetryPolicy(maximum_attempts=3)
+BREATH = timedelta(milliseconds=1)
+"""A pause that ends an activation; an ``await`` that is done at once doesn't."""
 
 
 class ForeignRunError(Exception):
@@ -70,27 +77,40 @@ class ExecuteAirflowDagWorkflow:
     @workflow.init
     def __init__(self, execution: DagExecutionInput) -> None:
         _check_origin(execution)
-        self._execution = execution
-        self._inbox: list[Event] = []
-        self._running: dict[TaskKey, workflow.ActivityHandle[Any]] = {}
-        self._open_callbacks = 0
-        self._waits = 0
-        self._next_wake: datetime | None = None
+        self._continuation = Continuation(execution)
+        self._inbox = Inbox()
+        routing = Routing(task_queue=execution.task_queue, route_queues=execution.route_queues)
+        activities = Activities(routing, execution.limits.heartbeat_timeout)
+        self._attempts = Attempts(activities, self._inbox)
+        self._batches = Batches(execution, activities, self._inbox)
+        self._callbacks = Callbacks(execution, activities)
+        self._beyond = BeyondRun(execution, activities, self._inbox)
+        self._alarm = Alarm(self._inbox)
         self._details_at: datetime | None = None
-        self._engine = DagRunEngine.open(execution, workflow.now())
+        self._steps_again = False
+        now = workflow.now()
+        if execution.progress is None:
+            self._engine = DagRunEngine.open(execution, now)
+        else:
+            self._engine = DagRunEngine.restore(
+                execution, RunSnapshot.decompressed(execution.progress.compressed_snapshot), now
+            )
 
     @workflow.run
     async def run(self, execution: DagExecutionInput) -> DagExecutionResult:  # noqa: ARG002  # __init__ has taken it
         """Run the DAG; ends normally whatever the run's state, because a failed DAG run is a result too."""
         engine = self._engine
+        self._batches.watch()
         try:
             while True:
-                events, self._inbox = self._inbox, []
-                for command in engine.step(workflow.now(), events):
+                for command in engine.step(workflow.now(), self._inbox.take(engine.most_events)):
                     self._carry_out(command)
+                self._batches.begin()
                 self._show_details()
-                if engine.finished and not self._open_callbacks:
-                    return engine.result()
+                if self._is_over():
+                    await workflow.wait_condition(workflow.all_handlers_finished)
+                    return engine.result(workflow.now())
+                self._continue_as_new_if_due()
                 await self._wait()
         finally:
             engine.dispose()
@@ -98,140 +118,125 @@ class ExecuteAirflowDagWorkflow:
     @workflow.query(name="state")
     def state(self) -> DagRunRecord:
         """The run and its task instances as of the last step."""
-        return self._engine.record
+        return self._engine.record.model_copy(update={"batches": self._batches.open})
 
     @workflow.query(name="xcom")
     def xcom(self, questions: list[XComQuestion]) -> list[XComPage]:
         """Answers to the first of these questions: as many as there is room for in one answer."""
         return answer_questions(self._engine.xcoms, questions)
 
+    @workflow.query(name="task_state")
+    def task_state(self, question: TaskStateQuestion) -> TaskStateValue | None:
+        """A value of a task's state store."""
+        return self._engine.task_state(question)
+
+    @workflow.signal(name=identifiers.ATTEMPTS_ENDED_SIGNAL)
+    def attempts_ended(self, reports: AttemptReports) -> None:
+        """Take note of attempts that ran in a batch."""
+        self._continuation.message_came()
+        self._batches.ended(reports)
+
+    @workflow.update(name="write")
+    def write(self, writes: list[RunWrite]) -> list[WriteAnswer]:
+        """Take what running tasks write; once this has answered, no lost attempt loses it."""
+        self._continuation.message_came()
+        return [self._engine.write(write, workflow.now()) for write in writes]
+
+    @workflow.update(name=identifiers.RESPOND_UPDATE)
+    async def respond(self, response: InputResponse) -> None:
+        """Take a person's answer to what a task asks.
+
+        A worker that comes to a run anew sees an answer before the events that came before it: before the end of the
+        very attempt that asked, that is. So the answer to a task that still seems to run waits for what the task says.
+        """
+        self._continuation.message_came()
+        if self._engine.may_begin_to_ask(response):
+            await workflow.wait_condition(lambda: not self._engine.may_begin_to_ask(response))
+            self._check_answer(response)
+        self._inbox.put(InputGiven(response))
+
+    @respond.validator
+    def _check_response(self, response: InputResponse) -> None:
+        if not self._engine.may_begin_to_ask(response):
+            self._check_answer(response)
+
+    def _check_answer(self, response: InputResponse) -> None:
+        """Refuse an answer that no task waits for, or that the task can't use."""
+        if any(isinstance(event, InputGiven) and _is_same_task(event.response, response) for event in self._inbox):
+            raise ApplicationError("Somebody else has answered just now.", type=identifiers.REFUSED_RESPONSE)
+        absence = self._engine.absence_of_question(response)
+        problems = [absence] if absence else self._engine.problems_with(response)
+        if problems:
+            raise ApplicationError(" ".join(problems), type=identifiers.REFUSED_RESPONSE)
+
     async def _wait(self) -> None:
         try:
-            await workflow.wait_condition(lambda: bool(self._inbox) or self._is_over())
+            if self._steps_again or self._inbox:  # more than one activation may do
+                self._steps_again = False
+                await workflow.sleep(BREATH)
+                self._continuation.all_heard()
+            else:
+                await workflow.wait_condition(lambda: bool(self._inbox) or self._is_over() or self._may_continue())
         except asyncio.CancelledError:
             reason = workflow.cancellation_reason()
             if reason is None:
                 raise  # not cancelled: the worker drops this run from its cache and must be let go
-            self._inbox.append(CancelRequested(reason or "cancelled"))
+            self._inbox.put(CancelRequested(reason or "cancelled"))
+
+    def _continue_as_new_if_due(self) -> None:
+        self._engine.hold(holding=self._continuation.is_urgent)
+        if not self._may_continue():
+            return
+        if self._continuation.may_be_cancelled:
+            self._steps_again = True
+            return
+        execution = self._continuation.next_input(self._engine, self._batches)
+        if execution is not None:
+            workflow.continue_as_new(execution, memo=self._continuation.memo())
+        self._engine.hold(holding=False)
+        self._steps_again = True
+
+    def _may_continue(self) -> bool:
+        """Whether the run is to go on in a new execution, and nothing would be lost if it did now."""
+        awaited = (self._attempts.busy, self._batches.busy, self._callbacks.open, self._beyond.recording)
+        unread = self._inbox or self._steps_again
+        return self._continuation.is_wanted and not (unread or any(awaited)) and workflow.all_handlers_finished()
 
     def _is_over(self) -> bool:
-        return self._engine.finished and not self._open_callbacks
+        return self._engine.finished and not self._callbacks.open
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command) -> None:  # noqa: C901  # a table: a case for each command
         match command:
             case StartTask():
                 self._start_task(command)
             case StartTrigger():
-                self._start_trigger(command)
-            case StopTask(key):
-                self._running[key].cancel()
+                self._attempts.wait(command)
+            case StopTask():
+                _ = self._batches.stop(command) or self._attempts.stop(command)
             case RunCallbacks():
-                self._run_callbacks(command)
+                self._callbacks.run(command)
+            case RunDeadlineCallback():
+                self._callbacks.run_for_deadline(command)
+            case NotifyListeners(notice):
+                self._callbacks.notify(notice)
             case WakeAt(moment):
-                self._wake_at(moment)
+                self._alarm.set(moment)
+            case StepAgain():
+                self._steps_again = True
+            case AwaitTurn():
+                self._beyond.await_turn()
+            case WatchPastRuns(question):
+                self._beyond.watch_past_runs(question)
+            case RegisterAssets() | PublishAssetEvents():
+                self._beyond.record(command)
             case _:
                 assert_never(command)
 
     def _start_task(self, command: StartTask) -> None:
-        attempt = command.attempt
-        handle = workflow.start_activity(
-            identifiers.TASK_ACTIVITY,
-            attempt,
-            result_type=TaskExecutionResult,
-            task_queue=self._task_queue(command.queue),
-            activity_id=identifiers.activity_id(
-                attempt.task_id,
-                attempt.map_index,
-                attempt.try_number,
-                attempt=attempt.attempt,
-                reschedules=attempt.task_reschedule_count,
-                deferrals=attempt.deferral_count,
-            ),
-            start_to_close_timeout=NO_LIMIT,
-            heartbeat_timeout=timedelta(seconds=self._execution.limits.heartbeat_timeout),
-            retry_policy=ONE_ATTEMPT,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=identifiers.task_label(attempt.task_id, attempt.map_index),
-        )
-        self._running[command.key] = handle
-        handle.add_done_callback(partial(self._attempt_ended, command))
-
-    def _attempt_ended(self, command: StartTask, handle: workflow.ActivityHandle[TaskExecutionResult]) -> None:
-        if handle.cancelled():
-            return  # eviction ends every asyncio task of this run
-        key, try_number = command.key, command.attempt.try_number
-        try:
-            self._inbox.append(TaskEnded(key, try_number, handle.result()))
-        except ActivityError as error:
-            self._inbox.append(_not_ended(key, try_number, error))
-
-    def _start_trigger(self, command: StartTrigger) -> None:
-        trigger = command.trigger
-        self._waits += 1
-        handle = workflow.start_activity(
-            identifiers.TRIGGER_ACTIVITY,
-            trigger,
-            result_type=TriggerResult,
-            task_queue=identifiers.trigger_queue(self._execution.task_queue),
-            activity_id=identifiers.trigger_activity_id(
-                trigger.task_id, trigger.map_index, trigger.try_number, self._waits
-            ),
-            start_to_close_timeout=NO_LIMIT,
-            heartbeat_timeout=timedelta(seconds=self._execution.limits.heartbeat_timeout),
-            retry_policy=TRIGGER_ATTEMPTS,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"{identifiers.task_label(trigger.task_id, trigger.map_index)} waits",
-        )
-        self._running[command.key] = handle
-        handle.add_done_callback(partial(self._trigger_ended, command))
-
-    def _trigger_ended(self, command: StartTrigger, handle: workflow.ActivityHandle[TriggerResult]) -> None:
-        if handle.cancelled():
-            return
-        key, try_number = command.key, command.trigger.try_number
-        try:
-            self._inbox.append(TriggerEnded(key, try_number, handle.result()))
-        except ActivityError as error:
-            self._inbox.append(_not_ended(key, try_number, error))
-
-    def _run_callbacks(self, command: RunCallbacks) -> None:
-        self._open_callbacks += 1
-        handle = workflow.start_activity(
-            identifiers.CALLBACK_ACTIVITY,
-            command.callback,
-            task_queue=self._execution.task_queue,
-            start_to_close_timeout=NO_LIMIT,
-            heartbeat_timeout=timedelta(seconds=self._execution.limits.heartbeat_timeout),
-            retry_policy=CALLBACK_ATTEMPTS,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=command.callback.label,
-        )
-        handle.add_done_callback(self._callbacks_ended)
-
-    def _callbacks_ended(self, handle: workflow.ActivityHandle[None]) -> None:
-        if handle.cancelled():
-            return
-        self._open_callbacks -= 1
-        error = handle.exception()
-        if error is not None:  # as under Airflow, a callback that fails changes nothing else
-            workflow.logger.warning("Callbacks of run %s failed: %s", self._execution.run.run_id, error)
-
-    def _wake_at(self, moment: datetime) -> None:
-        """Start a timer, unless an earlier one is already running: that one will ask again."""
-        now = workflow.now()
-        if self._next_wake is not None and now < self._next_wake <= moment:
-            return
-        self._next_wake = moment
-        timer = asyncio.create_task(workflow.sleep(moment - now, summary="next retry, poke or timeout"))
-        timer.add_done_callback(self._timer_fired)
-
-    def _timer_fired(self, timer: asyncio.Task[None]) -> None:
-        if not timer.cancelled():
-            self._inbox.append(TimePassed())
-
-    def _task_queue(self, airflow_queue: str | None) -> str:
-        base = self._execution.task_queue
-        return identifiers.task_queue(base, airflow_queue) if self._execution.route_queues else base
+        if self._continuation.needs_batches(self._engine.size):
+            self._batches.start(command)
+        else:
+            self._attempts.start(command)
 
     def _show_details(self) -> None:
         now = workflow.now()
@@ -250,21 +255,5 @@ def _check_origin(execution: DagExecutionInput) -> None:
         )
 
 
-def _not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | AttemptLost:
-    """What became of something that has no result."""
-    if isinstance(error.cause, CancelledError):
-        return TaskStopped(key, try_number)
-    return AttemptLost(key, try_number, _loss(error))
-
-
-def _loss(error: ActivityError) -> str:
-    """What to tell people of an attempt that infrastructure took away."""
-    match error.cause:
-        case TemporalTimeoutError():
-            return "no heartbeat: the worker or its machine went away"
-        case ApplicationError(type="WorkerShutdown"):
-            return "the worker was shut down"
-        case None:
-            return str(error)
-        case cause:
-            return str(cause)
+def _is_same_task(one: InputResponse, other: InputResponse) -> bool:
+    return (one.task_id, one.map_index) == (other.task_id, other.map_index)

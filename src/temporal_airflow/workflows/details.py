@@ -13,6 +13,9 @@ def state_table(record: DagRunRecord) -> str:
     heading = f"**{record.run.dag_id}** `{record.run.run_id}`: **{record.state.value}**"
     if record.reason:
         heading += f" ({record.reason})"
+    missed = sum(deadline.missed for deadline in record.deadlines)
+    if missed:
+        heading += f", {missed} deadline(s) missed"
     rows = [_row(ti) for ti in record.task_instances[:MOST_ROWS]]
     hidden = len(record.task_instances) - len(rows)
     table = "\n".join(["| task | state | try | note |", "|---|---|---|---|", *rows])
@@ -20,7 +23,9 @@ def state_table(record: DagRunRecord) -> str:
 
 
 def _row(ti: TaskInstanceRecord) -> str:
-    note = (ti.error or "").replace("|", "\\|").replace("\n", " ")
+    note = (ti.error or ti.waits_for or "").replace("|", "\\|").replace("\n", " ")
+    if ti.input_request:
+        note = f"asks: {ti.input_request.subject}; {note}".replace("|", "\\|").replace("\n", " ")
     if ti.lost_attempts:
         note = f"{len(ti.lost_attempts)} attempt(s) lost; {note}"
     state = ti.state.value if ti.state else "no status"

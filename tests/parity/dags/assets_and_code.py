@@ -9,11 +9,24 @@ import time
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.standard.operators.smooth import SmoothOperator
-from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink, Metadata, XComArg, chain, task, task_group
+from airflow.sdk import (
+    Asset,
+    AssetAlias,
+    BaseOperator,
+    BaseOperatorLink,
+    Metadata,
+    Variable,
+    XComArg,
+    chain,
+    task,
+    task_group,
+)
 from leave_notes import a_dag, note
 
 ONE, TWO = Asset(name="one", uri="s3://parity/one", extra={"of": "asset"}), Asset("file://parity/two")
 ALIAS = AssetAlias("parity-alias")
+READ = Asset(name="read", uri="file://parity/read", extra={"of": "asset"})
+READ_ALIAS = AssetAlias("parity-read")
 
 
 @a_dag()
@@ -57,6 +70,58 @@ def emits_asset_events():  # noqa: C901  # one task for each way
         each()
     mapped.expand(n=[1, 2])
     EmptyOperator(task_id="empty", outlets=[ONE])
+
+
+@a_dag()
+def reads_what_outlives_runs():
+    @task(outlets=[READ, READ_ALIAS])
+    def emits(outlet_events=None):
+        outlet_events[READ].extra = {"rows": 1}
+        outlet_events[READ_ALIAS].add(READ, extra={"by": "alias"})
+
+    @task(inlets=[READ, READ_ALIAS, Asset.ref(name="read")])
+    def reads(inlet_events=None, triggering_asset_events=None):
+        events = inlet_events[READ]
+        return {
+            "extras": sorted(str(event.extra) for event in events),
+            "asset": [events[0].asset.name, events[0].asset.uri, events[0].asset.group, events[0].asset.extra],
+            "source": [events[0].source_dag_id, events[0].source_task_id, events[0].source_map_index],
+            "alias": [event.extra for event in inlet_events[READ_ALIAS]],
+            "by reference": len(inlet_events[2]),
+            "limited": len(inlet_events[READ].limit(1)),
+            "before": len(inlet_events[READ].limit(9).before("2020-01-01T00:00:00+00:00")),
+            "triggering": len(triggering_asset_events),
+        }
+
+    @task(inlets=[READ], retries=1, retry_delay=1)
+    def keeps_state(asset_state_store=None, ti=None):
+        state = asset_state_store[READ]
+        state.set("tries", state.get("tries", default=0) + 1)
+        if ti.try_number == 1:
+            raise ValueError
+        state.set("gone", 1)
+        state.delete("gone")
+        found = [state.get("tries"), state.get("gone", default="none")]
+        state.clear()
+        return [*found, state.get("tries", default="none")]
+
+    @task
+    def variables():
+        Variable.set("outlives/a", {"b": None}, serialize_json=True)
+        Variable.set("outlives/b", "x", description="of a test")
+        Variable.delete("outlives/b")
+        found = [list(Variable.keys(prefix="outlives/")), Variable.get("outlives/a", deserialize_json=True)]
+        Variable.delete("outlives/a")
+        return [*found, Variable.get("outlives/a", default="default")]
+
+    @task(inlets=[Asset.ref(name="never heard of")])
+    def unknown():
+        return 1
+
+    emits() >> reads()
+    keeps_state()
+    variables()
+    unknown()
 
 
 class Link(BaseOperatorLink):
@@ -176,6 +241,7 @@ def waits_for_nothing():
 
 
 emits_asset_events()
+reads_what_outlives_runs()
 runs_code()
 is_limited_in_tasks()
 is_limited_in_mapped()

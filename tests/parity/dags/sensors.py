@@ -16,6 +16,9 @@ from leave_notes import a_dag, note, scratch, task_called
 INTERVAL = {"poke": 1, "reschedule": 4}
 """Seconds; a sensor that is rescheduled sooner than the scheduler hears of it counts as lost under Airflow."""
 
+SILENT = {"poke": {"timeout": 3.5}, "reschedule": {"poke_interval": 8, "timeout": 22}}
+"""Time for the third poke, which raises, and not for a fifth and a fourth one, however late Airflow's pokes are."""
+
 CALLED = {
     "on_failure_callback": task_called("failure"),
     "on_skipped_callback": task_called("skipped"),
@@ -67,7 +70,7 @@ def pokes():
         Nth(task_id=f"{mode}_raises", error=ValueError("raise"), **common)
         Broken(task_id=f"{mode}_broken_softly", soft_fail=True, **common)
         Broken(task_id=f"{mode}_broken_never_fails", never_fail=True, **common)
-        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common | {"timeout": 10})
+        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common | SILENT[mode])
         Nth(task_id=f"{mode}_backs_off", exponential_backoff=True, max_wait=timedelta(seconds=4), **common)
 
 

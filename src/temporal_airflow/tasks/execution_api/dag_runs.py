@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from airflow.sdk.api.datamodels._generated import DagResponse, DagRun, DagRunStateResponse
-from airflow.sdk.execution_time.comms import DRCount, PreviousDagRunResult
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, OKResponse, PreviousDagRunResult
 
 from temporal_airflow.exceptions import UnsupportedFeatureError
-from temporal_airflow.models import BundleReference, DagRunRecord
+from temporal_airflow.models import DagRunRecord, TaskExecutionInput, TriggeredRun, TriggerWrite
 from temporal_airflow.tasks.execution_api.errors import not_found
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries, as_dag_run
+from temporal_airflow.tasks.execution_api.task_state_store import writer_of
 from temporal_airflow.tasks.execution_api.unsupported import unsupported
+from temporal_airflow.tasks.messages import AskTrigger
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,43 @@ class DagRuns:
     """Namespace ``dag_runs``."""
 
     queries: RunQueries
+    task: TaskExecutionInput | None = None
 
-    def trigger(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        """Refused: no task can start a run yet."""
-        raise UnsupportedFeatureError(unsupported("TriggerDagRunOperator"))
+    def trigger(  # noqa: PLR0917
+        self,
+        dag_id: str,
+        run_id: str,
+        conf: dict[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        run_after: datetime | None = None,
+        reset_dag_run: bool = False,  # Airflow's signature
+        note: str | None = None,
+    ) -> OKResponse | ErrorResponse:
+        """Start a run of a DAG."""
+        if self.task is None:
+            raise UnsupportedFeatureError(unsupported("Starting a run from a callback or a trigger"))
+        triggered = TriggeredRun(dag_id=dag_id, run_id=run_id, logical_date=logical_date, run_after=run_after)
+        ask = AskTrigger(
+            dag_id=self.task.run.dag_id,
+            run_id=self.task.run.run_id,
+            task_instance_id=self.task.task_instance_id,
+            intent=TriggerWrite(kind="trigger", writer=writer_of(self.task), triggered=triggered),
+            conf=conf or {},
+            note=note,
+            triggering_user_name=self.task.run.triggering_user_name,
+        )
+        if not self.queries.asker.ask(ask).conflict:
+            return OKResponse(ok=True)
+        if reset_dag_run:
+            return self.clear(dag_id, run_id)
+        return ErrorResponse(error=ErrorType.DAGRUN_ALREADY_EXISTS)
 
-    clear = trigger
+    def clear(self, dag_id: str, run_id: str) -> NoReturn:
+        """Refused: a run that exists can't be run again."""
+        self._existing(dag_id, run_id)
+        raise UnsupportedFeatureError(
+            unsupported(f"Clearing the run {run_id!r} of DAG {dag_id!r} (reset_dag_run), which exists already,")
+        )
 
     def get_detail(self, dag_id: str, run_id: str) -> DagRun:
         """The run with this id."""
@@ -44,7 +78,7 @@ class DagRuns:
         states: list[str] | None = None,
     ) -> DRCount:
         """How many of the named runs there are, in one of the given states if any are given."""
-        runs = self.queries.matching(dag_id, run_ids, logical_dates)
+        runs = self.queries.matching(dag_id, run_ids, logical_dates, with_tasks=False)
         return DRCount(count=sum(not states or run.state in states for run in runs))
 
     def get_previous(self, dag_id: str, logical_date: datetime, state: str | None = None) -> PreviousDagRunResult:
@@ -61,23 +95,22 @@ class DagRuns:
 
 @dataclass(frozen=True)
 class Dags:
-    """Namespace ``dags``: only the task's own DAG is known."""
+    """Namespace ``dags``: the DAGs of the worker's bundles."""
 
     queries: RunQueries
-    dag_id: str
-    bundle: BundleReference
 
     def get(self, dag_id: str) -> DagResponse:
-        """What is known of the DAG without a metadata database."""
-        if dag_id != self.dag_id:
-            raise UnsupportedFeatureError(unsupported(f"Asking for another DAG ({dag_id!r})"))
+        """What a DAG's file says; none is paused and none is scheduled."""
+        dag = self.queries.dag(dag_id)
+        if dag is None:
+            raise not_found(f"The Dag with dag_id: `{dag_id}` was not found")
         return DagResponse(
             dag_id=dag_id,
             is_paused=False,
-            bundle_name=self.bundle.name,
-            bundle_version=self.bundle.version,
-            relative_fileloc=self.bundle.relative_fileloc,
-            owners=None,
-            tags=[],
+            bundle_name=dag.bundle.name,
+            bundle_version=dag.bundle.version,
+            relative_fileloc=dag.bundle.relative_fileloc,
+            owners=dag.owners,
+            tags=list(dag.tags),
             next_dagrun=None,
         )

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+import structlog
 from airflow.sdk.api.datamodels._generated import DagRun
 
-from temporal_airflow.exceptions import UnsupportedFeatureError
-from temporal_airflow.models import DagRunRecord, TaskInstanceRecord
-from temporal_airflow.tasks.channel import Asker
-from temporal_airflow.tasks.execution_api.unsupported import unsupported
-from temporal_airflow.tasks.messages import AskPreviousRun, AskRun
+from temporal_airflow.models import DagDescription, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.tasks.channel import Asker, QuestionFailedError
+from temporal_airflow.tasks.messages import AskDag, AskPreviousRun, AskRun, AskRuns
 
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -24,6 +23,9 @@ MAX_RUNS_BACK = 50
 
 NO_STATE = "null"
 """How the Execution API writes the state None in a filter."""
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,27 @@ class RunQueries:
             date = run.run.logical_date
 
     def matching(
-        self, dag_id: str, run_ids: list[str] | None, logical_dates: list[datetime] | None
+        self,
+        dag_id: str,
+        run_ids: list[str] | None,
+        logical_dates: list[datetime] | None,
+        *,
+        with_tasks: bool = True,
     ) -> Iterable[DagRunRecord]:
-        """The runs that are named by id, by logical date, or by both."""
+        """The runs that are named by id, by logical date, or by both; all of a DAG if they are named by neither."""
         if run_ids:
-            found = [run for run_id in run_ids if (run := self.run(dag_id, run_id))]
+            found = [run for run_id in dict.fromkeys(run_ids) if (run := self.run(dag_id, run_id))]
             return [run for run in found if not logical_dates or run.run.logical_date in logical_dates]
-        if not logical_dates:
-            raise UnsupportedFeatureError(unsupported(f"Asking for all runs of DAG {dag_id!r}"))
-        return [run for date in logical_dates if (run := self._at(dag_id, date))]
+        dates = tuple(logical_dates) if logical_dates else None
+        return self.asker.ask(AskRuns(dag_id=dag_id, logical_dates=dates, with_tasks=with_tasks)).runs
 
-    def _at(self, dag_id: str, logical_date: datetime) -> DagRunRecord | None:
-        run = self.previous(dag_id, logical_date + timedelta(microseconds=1))
-        return run if run and run.run.logical_date == logical_date else None
+    def dag(self, dag_id: str) -> DagDescription | None:
+        """What a DAG is; None if there is none."""
+        try:
+            return self.asker.ask(AskDag(dag_id=dag_id)).dag
+        except QuestionFailedError:
+            log.info("DAG can't be found", dag_id=dag_id, exc_info=True)
+            return None
 
 
 def as_dag_run(record: DagRunRecord) -> DagRun:

@@ -14,12 +14,14 @@ from airflow.sdk.api.datamodels._generated import TIRunContext
 from airflow.sdk.execution_time.comms import AwaitInputTask, DeferTask, OKResponse, RescheduleTask, SkipDownstreamTasks
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.models import AssetEvents, Deferral, SealedKwargs
+from temporal_airflow.models import AssetEvents, Deferral, InputWait, SealedKwargs
 from temporal_airflow.tasks import sealing
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.execution_api.errors import server_error
-from temporal_airflow.tasks.execution_api.unsupported import unsupported
 from temporal_airflow.tasks.try_record import TryRecord
+
+MAX_ASSET_EVENTS = 128 * 1024
+"""Bytes of JSON; so that several of one asset can be kept, and those of tasks that end together travel together."""
 
 
 class TaskLife:
@@ -55,6 +57,13 @@ class TaskLife:
             task_outlets=tuple(outlet.model_dump(mode="json", exclude_unset=True) for outlet in task_outlets or ()),
             outlet_events=tuple(outlet_events or ()),
         )
+        size = len(events.model_dump_json())
+        if size > MAX_ASSET_EVENTS:
+            self._record.fail(
+                f"The task's asset events are too large: {size:,} bytes of JSON, the limit is {MAX_ASSET_EVENTS:,}. "
+                "Keep large data elsewhere and name the place in the event's extra."
+            )
+            return
         self._record.end(TaskInstanceState.SUCCESS, when, asset_events=events, rendered_map_index=rendered_map_index)
 
     def finish(self, id: UUID, state: str, when: datetime, rendered_map_index: str | None) -> None:  # noqa: A002, ARG002
@@ -96,8 +105,14 @@ class TaskLife:
         self._record.end(TaskInstanceState.DEFERRED, deferral=deferral, rendered_map_index=map_index)
 
     def await_input(self, id: UUID, msg: AwaitInputTask) -> None:  # noqa: A002, ARG002
-        """The task wants a human's answer: a failure that no retry can help."""
-        self._record.fail(unsupported("waiting for human input"))
+        """The task waits for a person."""
+        wait = InputWait(
+            next_method=msg.next_method,
+            next_kwargs=sealing.seal(msg.next_kwargs or {}),
+            timeout=msg.timeout.total_seconds() if msg.timeout is not None else None,
+        )
+        map_index = msg.rendered_map_index or self._record.rendered_map_index
+        self._record.end(TaskInstanceState.AWAITING_INPUT, input_wait=wait, rendered_map_index=map_index)
 
     def skip_downstream_tasks(self, id: UUID, msg: SkipDownstreamTasks) -> None:  # noqa: A002, ARG002
         """Remember which tasks the task wants skipped; a bare task id means the unmapped instance, as in Airflow."""

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow.sdk.api.datamodels._generated import (
+    AssetProfile,
     InactiveAssetsResponse,
     PreviousTIResponse,
     PrevSuccessfulDagRunResponse,
@@ -21,10 +22,13 @@ from airflow.sdk.api.datamodels._generated import (
 from airflow.sdk.execution_time.comms import PreviousTIResult, TaskRescheduleStartDate, TICount
 from airflow.utils.state import State
 
-from temporal_airflow.exceptions import UnsupportedFeatureError
-from temporal_airflow.models import DagRunIdentity, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.models import AssetKey, AssetLookup, DagRunIdentity, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.tasks.execution_api.errors import not_found
+from temporal_airflow.tasks.execution_api.kept_state import RunScope
 from temporal_airflow.tasks.execution_api.run_queries import RunQueries, TaskFilter, as_dag_run
-from temporal_airflow.tasks.execution_api.unsupported import unsupported
+from temporal_airflow.tasks.state_questions import FindAssets
+
+Matching = list[tuple[DagRunRecord, TaskInstanceRecord]]
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,23 @@ class TaskQuestions:
 
     queries: RunQueries
     run: DagRunIdentity
+    scope: RunScope
     first_reschedule_date: datetime | None = None
+    declared_assets: tuple[AssetKey, ...] = ()
 
     def get_reschedule_start_date(self, id: UUID, try_number: int = 1) -> TaskRescheduleStartDate:  # noqa: A002, ARG002
         """Start of the try's first poke."""
         return TaskRescheduleStartDate(start_date=self.first_reschedule_date)
 
     def validate_inlets_and_outlets(self, id: UUID) -> InactiveAssetsResponse:  # noqa: A002, ARG002
-        """Every asset is active: none can be switched off here."""
-        return InactiveAssetsResponse(inactive_assets=[])
+        """Which of the task's assets another one of the same name or URI stands in the way of."""
+        if not self.declared_assets:
+            return InactiveAssetsResponse(inactive_assets=[])
+        known = self.scope.ask(FindAssets(lookup=AssetLookup(keys=self.declared_assets))).assets
+        active = {(asset.name, asset.uri) for asset in known if asset.active}
+        inactive = {(asset.name, asset.uri) for asset in self.declared_assets} - active
+        profiles = [AssetProfile(name=name, uri=uri, type="Asset") for name, uri in sorted(inactive)]
+        return InactiveAssetsResponse(inactive_assets=profiles)
 
     def get_previous_successful_dagrun(self, id: UUID) -> PrevSuccessfulDagRunResponse:  # noqa: A002, ARG002
         """The last successful run before this one."""
@@ -52,14 +64,30 @@ class TaskQuestions:
             return PrevSuccessfulDagRunResponse()
         return PrevSuccessfulDagRunResponse.model_validate(as_dag_run(previous), from_attributes=True)
 
-    def get_count(self, dag_id: str, states: list[str] | None = None, **which: Any) -> TICount:
+    def get_count(
+        self, dag_id: str, states: list[str] | None = None, *, task_group_id: str | None = None, **which: Any
+    ) -> TICount:
         """How many task instances match."""
-        return TICount(count=len(self._matching(dag_id, states, **which)))
+        matching = self._matching(dag_id, states, **which)
+        if task_group_id is not None:
+            matching = self._within(dag_id, task_group_id, matching)
+        return TICount(count=len(matching))
 
-    def get_task_states(self, dag_id: str, **which: Any) -> TaskStatesResponse:
+    def get_task_states(
+        self,
+        dag_id: str,
+        *,
+        task_ids: list[str] | None = None,
+        task_group_id: str | None = None,
+        **which: Any,
+    ) -> TaskStatesResponse:
         """States by run, then by task; a mapped one is named ``task_mapindex``."""
+        matching = self._matching(dag_id, task_ids=task_ids, **which)
+        if task_group_id is not None:
+            of_group = self._within(dag_id, task_group_id, self._matching(dag_id, **which))
+            matching = [*matching, *of_group] if task_ids else of_group
         states: dict[str, dict[str, str | None]] = {}
-        for run, instance in self._matching(dag_id, None, **which):
+        for run, instance in matching:
             name = instance.task_id if instance.map_index < 0 else f"{instance.task_id}_{instance.map_index}"
             states.setdefault(run.run.run_id, {})[name] = instance.state
         return TaskStatesResponse(task_states=states)
@@ -90,19 +118,24 @@ class TaskQuestions:
     def _matching(
         self,
         dag_id: str,
-        states: list[str] | None,
+        states: list[str] | None = None,
         *,
         map_index: int | None = None,
         task_ids: list[str] | None = None,
-        task_group_id: str | None = None,
         logical_dates: list[datetime] | None = None,
         run_ids: list[str] | None = None,
-    ) -> list[tuple[DagRunRecord, TaskInstanceRecord]]:
-        if task_group_id is not None:
-            raise UnsupportedFeatureError(unsupported(f"Asking for a task group ({task_group_id!r}) by its id"))
+    ) -> Matching:
         which = TaskFilter(task_ids, map_index, states)
         runs = self.queries.matching(dag_id, run_ids, logical_dates)
         return [(run, instance) for run in runs for instance in run.task_instances if which.matches(instance)]
+
+    def _within(self, dag_id: str, task_group_id: str, matching: Matching) -> Matching:
+        dag = self.queries.dag(dag_id)
+        if dag is None:
+            raise not_found(f"The Dag with ID: `{dag_id}` was not found")
+        if task_group_id not in dag.task_groups:
+            raise not_found(f"Task group {task_group_id} not found in DAG {dag_id}")
+        return [(run, instance) for run, instance in matching if instance.task_id in dag.task_groups[task_group_id]]
 
 
 def _seconds(instance: TaskInstanceRecord) -> float | None:

@@ -12,13 +12,9 @@ from airflow.sdk.api.datamodels._generated import XComResponse, XComSequenceInde
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse, XComCountResponse
 
-from temporal_airflow.exceptions import UnsupportedFeatureError
 from temporal_airflow.models import XComRecord
 from temporal_airflow.tasks.execution_api.errors import server_error
-from temporal_airflow.tasks.execution_api.unsupported import unsupported
 from temporal_airflow.tasks.xcom import UNMAPPED, Place, RunKey, XComs
-
-PRIOR_DATES = unsupported("xcom_pull(include_prior_dates=True) of a value that this run doesn't have")
 
 
 class XComCalls:
@@ -47,9 +43,11 @@ class XComCalls:
         include_prior_dates: bool = False,  # Airflow's signature
     ) -> XComResponse:
         """One value; None if there is none."""
-        found, value = self._xcoms.get(RunKey(dag_id, run_id), Place(task_id, _index(map_index), key))
-        if not found and include_prior_dates:
-            raise UnsupportedFeatureError(PRIOR_DATES)
+        value = None
+        for run in self._runs(dag_id, run_id, include_prior_dates=include_prior_dates):
+            found, value = self._xcoms.get(run, Place(task_id, _index(map_index), key))
+            if found:
+                break
         return XComResponse(key=key, value=value)
 
     def set(  # noqa: PLR0917
@@ -64,20 +62,26 @@ class XComCalls:
         dag_result: bool = False,  # noqa: ARG002  # Airflow's signature
         mapped_length: int | None = None,
     ) -> OKResponse:
-        """Write one value of this run."""
-        self._check_own_run(dag_id, run_id)
+        """Write one value, of this run or of another that is open."""
         if not key:
             raise server_error(HTTPStatus.BAD_REQUEST, "invalid_key", "XCom key must be a non-empty string.")
         if mapped_length is not None and mapped_length >= 0:
             self._check_mapped_length(mapped_length)
-            self.mapped_length = mapped_length
-        self._xcoms.set(Place(task_id, _index(map_index), key), value)
+        run, place = RunKey(dag_id, run_id), Place(task_id, _index(map_index), key)
+        if run == self._xcoms.own_run:
+            self.mapped_length = mapped_length if mapped_length is not None else self.mapped_length
+            self._xcoms.set(place, value)
+        else:
+            self._xcoms.set_elsewhere(run, place, value, mapped_length)
         return OKResponse(ok=True)
 
     def delete(self, dag_id: str, run_id: str, task_id: str, key: str, map_index: int | None = None) -> OKResponse:
-        """Delete one value of this run."""
-        self._check_own_run(dag_id, run_id)
-        self._xcoms.delete(Place(task_id, _index(map_index), key))
+        """Delete one value, of this run or of another that is open."""
+        run, place = RunKey(dag_id, run_id), Place(task_id, _index(map_index), key)
+        if run == self._xcoms.own_run:
+            self._xcoms.delete(place)
+        else:
+            self._xcoms.delete_elsewhere(run, place)
         return OKResponse(ok=True)
 
     def head(self, dag_id: str, run_id: str, task_id: str, key: str) -> XComCountResponse:
@@ -105,15 +109,16 @@ class XComCalls:
         step: int | None,
         include_prior_dates: bool = False,  # Airflow's signature
     ) -> XComSequenceSliceResponse:
-        """The values of a slice, by map index."""
-        contents = self._xcoms.sequence(RunKey(dag_id, run_id), task_id, key)
-        if not contents and include_prior_dates:
-            raise UnsupportedFeatureError(PRIOR_DATES)
+        """The values of a slice, by map index; with prior dates those of all runs, older runs first."""
+        runs = self._runs(dag_id, run_id, include_prior_dates=include_prior_dates)
+        found = [self._xcoms.by_map_index(run, task_id, key) for run in reversed(runs)]
+        indexes = sorted({index for values in found for index in values})
+        contents = [values[index] for index in indexes for values in found if index in values]
         return XComSequenceSliceResponse([self._xcoms.value(content) for content in contents[start:stop:step]])
 
-    def _check_own_run(self, dag_id: str, run_id: str) -> None:
-        if RunKey(dag_id, run_id) != self._xcoms.own_run:
-            raise UnsupportedFeatureError(f"An XCom of another run ({dag_id}/{run_id}) can't be written or deleted")
+    def _runs(self, dag_id: str, run_id: str, *, include_prior_dates: bool) -> list[RunKey]:
+        run = RunKey(dag_id, run_id)
+        return self._xcoms.until(run) if include_prior_dates else [run]
 
     def _check_mapped_length(self, length: int) -> None:
         if length > self._max_map_length:

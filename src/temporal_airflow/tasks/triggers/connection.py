@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from typing import Self, assert_never
 
 from temporal_airflow.exceptions import ProcessLostError, TemporalAirflowError
-from temporal_airflow.models import TriggerInput, TriggerResult
+from temporal_airflow.models import DeadlineCallbackInput, TriggerInput, TriggerResult
 from temporal_airflow.tasks.messages import Answer, Ask, Heartbeat, HostTriggers
 from temporal_airflow.tasks.slot_connection import Slot
 from temporal_airflow.tasks.triggers.messages import (
+    CallbackDone,
     CancelTrigger,
     Ending,
     FromHost,
+    StartCallback,
     StartTrigger,
     TriggerAsk,
     TriggerBroken,
@@ -90,21 +92,31 @@ class WaitingHost:
 
     async def run(self, trigger: TriggerInput, wait: Wait) -> TriggerResult:
         """Run a trigger until its wait is over."""
-        number = next(self._ids)
-        self._waits[number] = wait
+        ending = await self._until_ended(StartTrigger(id=next(self._ids), input=trigger), wait)
+        assert isinstance(ending, TriggerDone), f"{type(ending).__name__} of a trigger"
+        return ending.result
+
+    async def call(self, callback: DeadlineCallbackInput, wait: Wait) -> str | None:
+        """Await a callback; returns why it failed."""
+        ending = await self._until_ended(StartCallback(id=next(self._ids), input=callback), wait)
+        assert isinstance(ending, CallbackDone), f"{type(ending).__name__} of a callback"
+        return ending.error
+
+    async def _until_ended(self, start: StartTrigger | StartCallback, wait: Wait) -> TriggerDone | CallbackDone:
+        self._waits[start.id] = wait
         self._reconsider_retirement()
         try:
-            await self._process.send(StartTrigger(id=number, input=trigger))
+            await self._process.send(start)
             ending = await asyncio.shield(wait.ending)
         except asyncio.CancelledError:
-            await self._stop(number, wait)
+            await self._stop(start.id, wait)
             raise
         finally:
-            del self._waits[number]
+            del self._waits[start.id]
             self._reconsider_retirement()
         match ending:
-            case TriggerDone(result=result):
-                return result
+            case TriggerDone() | CallbackDone():
+                return ending
             case TriggerBroken(error=error):
                 raise TriggerBrokenError(error)
             case TriggerCancelled():
@@ -162,7 +174,7 @@ class WaitingHost:
                 answering = asyncio.create_task(self._answer(message))
                 self._answers.add(answering)
                 answering.add_done_callback(self._answers.discard)
-            case TriggerDone() | TriggerCancelled() | TriggerBroken():
+            case TriggerDone() | CallbackDone() | TriggerCancelled() | TriggerBroken():
                 ended = self._waits.get(message.id)
                 if ended and not ended.ending.done():
                     ended.ending.set_result(message)

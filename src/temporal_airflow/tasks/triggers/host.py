@@ -19,17 +19,20 @@ from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.sdk.execution_time import supervisor
 from structlog.contextvars import bind_contextvars
 
-from temporal_airflow.models import BundleReference, TriggerInput
+from temporal_airflow.models import BundleReference, DeadlineCallbackInput, TriggerInput
 from temporal_airflow.settings import load_settings
 from temporal_airflow.tasks import logs, messages, process_tree
 from temporal_airflow.tasks.execution_api import client as execution_api
 from temporal_airflow.tasks.execution_api.client import ExecutionApi
 from temporal_airflow.tasks.messages import Answer, Heartbeat, Message
+from temporal_airflow.tasks.triggers import hosted_callback
 from temporal_airflow.tasks.triggers.comms import TriggerComms, own_api
 from temporal_airflow.tasks.triggers.hosted_trigger import HostedTrigger
 from temporal_airflow.tasks.triggers.logs import TriggerLogs
 from temporal_airflow.tasks.triggers.messages import (
+    CallbackDone,
     CancelTrigger,
+    StartCallback,
     StartTrigger,
     TriggerBroken,
     TriggerCancelled,
@@ -80,6 +83,7 @@ class TriggerHost:
         self._logs = TriggerLogs()
         self._logs.configure()
         self._triggers: dict[int, HostedTrigger] = {}
+        self._callbacks: dict[int, asyncio.Task[None]] = {}
         self._apis: dict[int, ExecutionApi] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._importable: set[tuple[str, str | None]] = set()
@@ -92,6 +96,10 @@ class TriggerHost:
                 running = asyncio.create_task(self._run(trigger, wait))
                 self._running.add(running)
                 running.add_done_callback(self._running.discard)
+            case StartCallback(id=number, input=callback):
+                self._callbacks[number] = asyncio.create_task(self._call(number, callback))
+            case CancelTrigger(id=trigger) if trigger in self._callbacks:
+                self._callbacks[trigger].cancel()
             case CancelTrigger(id=trigger, by_user=by_user):
                 if hosted := self._triggers.get(trigger):
                     hosted.cancel(by_user=by_user)
@@ -136,6 +144,24 @@ class TriggerHost:
         finally:
             del self._triggers[trigger], self._apis[trigger]
             await asyncio.to_thread(self._logs.close, trigger, hosted.task_instance)
+
+    async def _call(self, number: int, callback: DeadlineCallbackInput) -> None:
+        bind_contextvars(trigger_id=number, dag_id=callback.run.dag_id, run_id=callback.run.run_id)
+        api = execution_api.for_trigger(callback, self._large_xcom_path, TriggerAsker(number, self._questions))
+        own_api.set(api)
+        self._apis[number] = api
+        try:
+            self._logs.open(number, logs.deadline_callback_log_path(callback.run, callback.callback_id))
+            await self._make_importable(callback.bundle)
+            self._send(CallbackDone(id=number, error=await hosted_callback.call(callback)))
+        except asyncio.CancelledError:
+            self._send(TriggerCancelled(id=number))
+        except Exception as error:
+            log.exception("Callback can't be hosted")
+            self._send(TriggerBroken(id=number, error=one_line(f"{type(error).__name__}: {error}")))
+        finally:
+            del self._callbacks[number], self._apis[number]
+            await asyncio.to_thread(self._logs.close, number, None)
 
     def _open_log(self, trigger: int, wait: TriggerInput) -> None:
         task_log = logs.log_path(wait.run, wait.task_id, wait.map_index, wait.try_number)

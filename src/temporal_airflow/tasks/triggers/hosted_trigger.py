@@ -16,13 +16,16 @@ from typing import Any
 import greenback
 import structlog
 from airflow.executors.workloads.task import TaskInstanceDTO
-from airflow.jobs.triggerer_job_runner import _ON_CANCEL_TIMEOUT
+from airflow.jobs.triggerer_job_runner import _ON_CANCEL_TIMEOUT, TriggerRunner
 from airflow.models.trigger import _decode_next_kwargs
+from airflow.sdk import Context
 from airflow.sdk._shared.module_loading import import_string
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.utils.state import DagRunState
 
-from temporal_airflow.models import TriggerInput, TriggerResult
+from temporal_airflow.models import DagRunRecord, TriggerInput, TriggerResult
+from temporal_airflow.tasks.execution_api.run_queries import as_dag_run
 from temporal_airflow.tasks.execution_api.xcoms import XComCalls
 from temporal_airflow.tasks.sealing import unseal
 from temporal_airflow.tasks.triggers import outcome
@@ -80,8 +83,9 @@ class HostedTrigger:
             SettingsError: if the arguments can't be read, or an XCom be written, on this worker.
         """
         arguments = unseal(self._wait.deferral.trigger_kwargs)
+        dag = unseal(self._wait.sealed_dag) if self._wait.sealed_dag else None
         next_kwargs = unseal(self._wait.deferral.next_kwargs) if self._wait.deferral.next_kwargs else {}
-        result = await self._run(arguments, next_kwargs)
+        result = await self._run(arguments, dag, next_kwargs)
         return result and result.model_copy(update={"xcoms": self._xcoms.written()})
 
     async def farewell(self) -> None:
@@ -92,13 +96,14 @@ class HostedTrigger:
             await asyncio.wait({self._life}, timeout=FAREWELL)
         await self._end_life()
 
-    async def _run(self, arguments: Any, next_kwargs: Any) -> TriggerResult | None:
+    async def _run(self, arguments: Any, dag: dict[str, Any] | None, next_kwargs: Any) -> TriggerResult | None:
         try:
             trigger = self._create(arguments)
+            context = self._give_task(trigger, dag) if dag else None
         except (Exception, SystemExit) as error:  # user code may raise anything
             log.exception("Trigger failed to load code", classpath=self._wait.deferral.classpath)
             return outcome.failed(error)
-        self._life = asyncio.create_task(self._live(trigger), name=self._name)
+        self._life = asyncio.create_task(self._live(trigger, context), name=self._name)
         await asyncio.sleep(0)  # a life that hasn't begun could be cancelled without a clean-up
         ends: set[asyncio.Future[Any]] = {self._life, self._first_event, self._cancelled}
         await asyncio.wait(ends, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
@@ -123,12 +128,26 @@ class HostedTrigger:
         trigger.timeout_after = self._wait.timeout_after  # type: ignore[attr-defined]
         return trigger
 
-    async def _live(self, trigger: BaseTrigger) -> None:
+    def _give_task(self, trigger: BaseTrigger, dag: dict[str, Any]) -> Context:
+        """Let a trigger in which a task starts know that task; what its templates are rendered with."""
+        run = as_dag_run(
+            DagRunRecord(run=self._wait.run, state=DagRunState.RUNNING, start_date=self._wait.run_start_date)
+        )
+        task_instance: Any = TriggerRunner.create_runtime_ti(
+            self.task_instance, dag, run.model_dump(exclude_unset=True)
+        )
+        context: Context = task_instance.get_template_context()
+        trigger.task_instance = task_instance
+        return context
+
+    async def _live(self, trigger: BaseTrigger, context: Context | None) -> None:
         """The whole life of the trigger, in one asyncio task (``TriggerRunner.run_trigger``)."""
         log.info("trigger %s starting", self._name)
         try:
             if os.environ.get("AIRFLOW_DISABLE_GREENBACK_PORTAL", "").lower() != "true":
                 await greenback.ensure_portal()
+            if context is not None:
+                trigger.render_template_fields(context)
             async for event in trigger.run():
                 log.info("Trigger fired event", name=self._name, result=event)
                 if not self._first_event.done():

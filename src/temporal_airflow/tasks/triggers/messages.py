@@ -1,8 +1,9 @@
 """What worker and trigger host say to each other, on the socket of a slot that was told to become one.
 
 After :class:`~temporal_airflow.tasks.messages.HostTriggers` the host beats once it is ready, and from then on as long
-as its event loop turns. Each :class:`StartTrigger` is answered by one of :data:`Ending`, in any order; meanwhile its
-trigger may ask, any number of questions at once. Never kept or sent elsewhere, so it may change freely with the code.
+as its event loop turns. Each :class:`StartTrigger` and :class:`StartCallback` is answered by one of :data:`Ending`,
+in any order; meanwhile its trigger may ask, any number of questions at once. Never kept or sent elsewhere, so it may
+change freely with the code.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from temporal_airflow.models import TriggerInput, TriggerResult
+from temporal_airflow.models import DeadlineCallbackInput, TriggerInput, TriggerResult
 from temporal_airflow.tasks.messages import Answer, Ask, Heartbeat, Message
 
 
@@ -25,6 +26,18 @@ class StartTrigger(Message):
     kind: Literal["start_trigger"] = "start_trigger"
     id: int
     input: TriggerInput
+
+
+class StartCallback(Message):
+    """Await the callback of a missed deadline; for the host it is a trigger as well.
+
+    Attributes:
+        id: names it as it does triggers.
+    """
+
+    kind: Literal["start_callback"] = "start_callback"
+    id: int
+    input: DeadlineCallbackInput
 
 
 class CancelTrigger(Message):
@@ -45,6 +58,18 @@ class TriggerDone(Message):
     kind: Literal["trigger_done"] = "trigger_done"
     id: int
     result: TriggerResult
+
+
+class CallbackDone(Message):
+    """A callback was called.
+
+    Attributes:
+        error: why it failed, one masked line.
+    """
+
+    kind: Literal["callback_done"] = "callback_done"
+    id: int
+    error: str | None = None
 
 
 class TriggerCancelled(Message):
@@ -68,8 +93,8 @@ class TriggerAsk(Ask):
     trigger: int
 
 
-Ending = TriggerDone | TriggerCancelled | TriggerBroken
-ToHost = StartTrigger | CancelTrigger | Answer
+Ending = TriggerDone | CallbackDone | TriggerCancelled | TriggerBroken
+ToHost = StartTrigger | StartCallback | CancelTrigger | Answer
 FromHost = Ending | Heartbeat | TriggerAsk
 
 to_host: TypeAdapter[ToHost] = TypeAdapter(Annotated[ToHost, Field(discriminator="kind")])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from temporal_airflow.models import TriggerInput, TriggerResult
+from temporal_airflow.models import DeadlineCallbackInput, TriggerInput, TriggerResult
 from temporal_airflow.tasks.messages import Answer, Ask
 from temporal_airflow.tasks.process_template import ProcessTemplate
 from temporal_airflow.tasks.triggers.connection import Wait, WaitingHost
@@ -53,6 +53,29 @@ class TriggerPool:
         """
         host = await self._living_host()
         return await host.run(wait, Wait(heartbeat, answer, by_user))
+
+    async def call(
+        self,
+        callback: DeadlineCallbackInput,
+        heartbeat: Callable[[], None],
+        answer: Callable[[Ask], Awaitable[Answer]],
+    ) -> str | None:
+        """Await the callback of a missed deadline.
+
+        Args:
+            callback: what to call.
+            heartbeat: called whenever the host shows that its event loop turns.
+            answer: answers the callback's questions.
+
+        Returns:
+            Why it failed; None if it didn't.
+
+        Raises:
+            ProcessLostError: as for :meth:`run`.
+            TriggerBrokenError: as for :meth:`run`.
+        """
+        host = await self._living_host()
+        return await host.call(callback, Wait(heartbeat, answer, lambda: True))
 
     async def close(self) -> None:
         """Kill the host; waits that are still open are lost."""

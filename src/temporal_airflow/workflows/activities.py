@@ -1,0 +1,48 @@
+"""How a run starts activities: where they run, and how long they may take. It must not know what they are for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from temporal_airflow import identifiers
+from temporal_airflow.models import Routing
+
+NO_LIMIT = timedelta(days=3650)
+"""Temporal wants some limit on an activity; a task's length is Airflow's business (``execution_timeout``)."""
+
+ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
+WITHOUT_END = RetryPolicy(maximum_interval=timedelta(seconds=10))
+"""Of what can be started anew any time, so that a lost worker is no loss: without limit."""
+
+
+class Activities:
+    """Starts the activities of one run."""
+
+    def __init__(self, routing: Routing, heartbeat_timeout: float) -> None:
+        self._routing = routing
+        self._heartbeat_timeout = timedelta(seconds=heartbeat_timeout)
+
+    def start(self, name: str, argument: object, **how: Any) -> workflow.ActivityHandle[Any]:
+        """Start an activity that may take as long as it likes while it gives a sign of life."""
+        return workflow.start_activity(
+            name,
+            argument,
+            start_to_close_timeout=NO_LIMIT,
+            heartbeat_timeout=self._heartbeat_timeout,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            **how,
+        )
+
+    @property
+    def queue_of_triggers(self) -> str:
+        """Where takes place what waits and takes no slot of a worker."""
+        return identifiers.trigger_queue(self._routing.task_queue)
+
+    def queue_of(self, airflow_queue: str | None) -> str:
+        """Where tasks of an Airflow queue run."""
+        base = self._routing.task_queue
+        return identifiers.task_queue(base, airflow_queue) if self._routing.route_queues else base

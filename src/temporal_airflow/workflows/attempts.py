@@ -1,0 +1,148 @@
+"""The attempts and triggers of a run's tasks: starts and stops them, and tells how they ended.
+
+It must not know when a task is to run, nor what its end means.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+
+from temporal_airflow import identifiers
+from temporal_airflow.engine.events import (
+    AttemptLost,
+    StartTask,
+    StartTrigger,
+    StopTask,
+    TaskEnded,
+    TaskKey,
+    TaskStopped,
+    TriggerEnded,
+)
+from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult, TriggerResult
+from temporal_airflow.workflows.activities import ONE_ATTEMPT, WITHOUT_END, Activities
+from temporal_airflow.workflows.inbox import Inbox
+
+Handle = workflow.ActivityHandle[Any]
+
+
+class Attempts:
+    """What runs, or waits, for the task instances of a run."""
+
+    def __init__(self, activities: Activities, inbox: Inbox) -> None:
+        self._activities = activities
+        self._inbox = inbox
+        self._running: dict[TaskKey, Handle] = {}
+        self._waiting: set[TaskKey] = set()
+        self._waits = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the result of anything is awaited that can't just be started anew."""
+        return len(self._running) > len(self._waiting)
+
+    def start(self, command: StartTask) -> None:
+        """Start an attempt."""
+        attempt = command.attempt
+        handle: workflow.ActivityHandle[TaskExecutionResult] = self._activities.start(
+            identifiers.TASK_ACTIVITY,
+            attempt,
+            result_type=TaskExecutionResult,
+            task_queue=self._activities.queue_of(command.queue),
+            activity_id=activity_id(attempt),
+            retry_policy=ONE_ATTEMPT,
+            summary=identifiers.task_label(attempt.task_id, attempt.map_index),
+        )
+        self._running[command.key] = handle
+        handle.add_done_callback(partial(self._attempt_ended, command))
+
+    def wait(self, command: StartTrigger) -> None:
+        """Start the trigger that a deferred task waits for."""
+        trigger = command.trigger
+        self._waits += 1
+        handle: workflow.ActivityHandle[TriggerResult] = self._activities.start(
+            identifiers.TRIGGER_ACTIVITY,
+            trigger,
+            result_type=TriggerResult,
+            task_queue=self._activities.queue_of_triggers,
+            activity_id=identifiers.trigger_activity_id(
+                trigger.task_id, trigger.map_index, trigger.try_number, self._waits
+            ),
+            retry_policy=WITHOUT_END,
+            summary=f"{identifiers.task_label(trigger.task_id, trigger.map_index)} waits",
+        )
+        self._running[command.key] = handle
+        self._waiting.add(command.key)
+        handle.add_done_callback(partial(self._trigger_ended, command))
+
+    def stop(self, command: StopTask) -> bool:
+        """Stop what runs for a task instance.
+
+        Returns:
+            Whether it has not just ended.
+        """
+        if (handle := self._running.get(command.key)) is None:
+            return False
+        self._waiting.discard(command.key)
+        return bool(handle.cancel())
+
+    def _attempt_ended(self, command: StartTask, handle: workflow.ActivityHandle[TaskExecutionResult]) -> None:
+        if handle.cancelled():
+            return  # eviction ends every asyncio task of this run
+        key, try_number = command.key, command.attempt.try_number
+        self._forget(key, handle)
+        try:
+            self._inbox.put(TaskEnded(key, try_number, handle.result()))
+        except ActivityError as error:
+            self._inbox.put(not_ended(key, try_number, error))
+
+    def _trigger_ended(self, command: StartTrigger, handle: workflow.ActivityHandle[TriggerResult]) -> None:
+        if handle.cancelled():
+            return
+        key, try_number = command.key, command.trigger.try_number
+        self._forget(key, handle)
+        try:
+            self._inbox.put(TriggerEnded(key, try_number, handle.result()))
+        except ActivityError as error:
+            self._inbox.put(not_ended(key, try_number, error))
+
+    def _forget(self, key: TaskKey, handle: Handle) -> None:
+        if self._running.get(key) is handle:
+            del self._running[key]
+            self._waiting.discard(key)
+
+
+def activity_id(attempt: TaskExecutionInput) -> str:
+    """The id of an attempt: the same for no other of the run."""
+    return identifiers.activity_id(
+        attempt.task_id,
+        attempt.map_index,
+        attempt.try_number,
+        attempt=attempt.attempt,
+        reschedules=attempt.task_reschedule_count,
+        deferrals=attempt.deferral_count,
+    )
+
+
+def not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | AttemptLost:
+    """What became of something that has no result."""
+    if isinstance(error.cause, CancelledError):
+        return TaskStopped(key, try_number)
+    return AttemptLost(key, try_number, _loss(error))
+
+
+def _loss(error: ActivityError) -> str:
+    """What to tell people of an attempt that infrastructure took away."""
+    match error.cause:
+        case TemporalTimeoutError():
+            return "no heartbeat: the worker or its machine went away"
+        case ApplicationError(type="WorkerShutdown"):
+            return "the worker was shut down"
+        case None:
+            return str(error)
+        case cause:
+            return str(cause)

@@ -1,0 +1,1 @@
+[[ params.who ]] [% if ds %]has a date[% endif %] {{ untouched }}

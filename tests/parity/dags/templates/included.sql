@@ -1,0 +1,1 @@
+select '{{ params.who }}' {% include "nested.txt" %}

@@ -1,0 +1,2 @@
+# mypy: ignore-errors
+raise AssertionError("nobody may import this: dag, airflow")

@@ -1,0 +1,1 @@
+echo "from a script of {{ dag.dag_id }}"

@@ -1,0 +1,67 @@
+"""Whatever a DAG looks like and whatever its tasks do: after every step our engine stands where stock Airflow stands.
+
+``search.py`` says how. The cases here are the same each time, so that a change is judged by itself; new ones are sought
+by ``uv run python -m tests.property.search --cases 20000``, and what it found is kept below.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .case import Case, End, Group, Kind, Outcome, Over, Task, Turn
+from .comparison import check
+from .reference import Reference
+from .search import search
+
+# CI asks for 500
+CASES = int(os.environ.get("PROPERTY_CASES", "150"))
+SEED = 1
+
+MAPPED_BRANCH = Case(
+    nodes=(Task(kind=Kind.BRANCH, over=Over(length=2)), Task(), Task(after=(0,), over=Over(length=1))), turns=(Turn(),)
+)
+REMOVED = Case(
+    nodes=(
+        Task(over=Over(length=2), outcomes=(Outcome(End.REMOVE), Outcome(End.RESCHEDULE, 0))),
+        Task(kind=Kind.EMPTY, after=(0,)),
+        Task(),
+        Task(after=(0, 1), over=Over(length=2)),
+    )
+)
+NOTHING_TO_MAP_OVER = Case(
+    nodes=(
+        Task(),
+        Task(outcomes=(Outcome(End.FAIL),)),
+        *[Task()] * 7,
+        Group(members=(Task(),), after=(1,)),
+        Task(over=Over(length=3, node=10)),
+        Task(outcomes=(Outcome(End.SKIP),)),
+        Group(members=(Group(members=(Task(after=(12,)),)),), over=Over(node=11)),
+    )
+)
+
+
+@pytest.mark.timeout(900)
+def test_every_step_of_any_dag_is_airflows(reference: Reference) -> None:
+    found = search(reference, CASES, SEED)
+    assert found is None, str(found)
+
+
+def test_a_poke_is_due_at_its_very_moment_and_a_retry_is_not(reference: Reference) -> None:
+    retries = Task(retries=1, outcomes=(Outcome(End.FAIL),))
+    pokes = Task(outcomes=(Outcome(End.RESCHEDULE, 0), Outcome(End.RESCHEDULE, 1)))
+    assert check(Case(nodes=(retries, *[Task()] * 8, pokes)), reference) == 4
+
+
+def test_one_map_index_of_a_branch_skips_while_others_run(reference: Reference) -> None:
+    check(MAPPED_BRANCH, reference)
+
+
+def test_each_success_counts_once_another_map_index_was_removed(reference: Reference) -> None:
+    check(REMOVED, reference)
+
+
+def test_there_is_nothing_to_map_over_as_soon_as_what_is_mapped_over_has_failed(reference: Reference) -> None:
+    check(NOTHING_TO_MAP_OVER, reference)
