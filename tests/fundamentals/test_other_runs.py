@@ -26,7 +26,7 @@ async def test_a_task_starts_runs_in_every_way_that_airflow_knows(bench: RunBenc
     }
     errors = {name: run.task(name).error or "" for name, state in run.states.items() if state == "failed"}
     assert "reset_dag_run" in errors["resets"]
-    assert "Did you mean 'triggered'?" in errors["misspelled"]
+    assert "did you mean 'triggered'?" in errors["misspelled"]
     assert "triggered failed with failed states" in errors["meets_failure"]
     assert "'seven' is not of type 'integer'" in errors["wrong_conf"]
 

@@ -316,7 +316,7 @@ def test_a_dag_id_that_the_worker_does_not_have(commands: CommandLine, served: s
     ended = trigger(commands, served, "step")
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert "No DAG 'step' in the DAG bundles of the worker" in ended.stderr
-    assert "Did you mean 'steps'?" in ended.stderr
+    assert "did you mean 'steps'?" in ended.stderr
 
 
 def test_cancel_and_wait(commands: CommandLine, served: str, steps: Steps) -> None:

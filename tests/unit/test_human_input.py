@@ -93,7 +93,7 @@ def test_an_answer_resumes_the_same_try(play: Callable[..., Play]) -> None:
         (answer(), "Choose one of the options: 'left', 'right'."),
         (answer("left", "right"), "Only one option may be chosen of: 'left', 'right'."),
         (answer("left", task_id="b"), "no task 'b'; waiting for an answer: a."),
-        (answer("left", map_index=0), "Task 'a' is not mapped; there is no map index 0."),
+        (answer("left", map_index=0), "Task 'a' is not mapped; there is no map index 0 (--map-index)."),
         (answer("left", params_input={"x": 1}), "all or none; unknown: 'x'."),
     ],
 )

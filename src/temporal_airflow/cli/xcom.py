@@ -11,6 +11,7 @@ from temporal_airflow.cli.console import connected, execute, print_json
 from temporal_airflow.exceptions import ExitCode, InputError
 from temporal_airflow.identifiers import task_label
 from temporal_airflow.models import DagRunRecord, XComRequest
+from temporal_airflow.near_names import absence, absent_task_instance
 from temporal_airflow.tasks.xcom_values import read_value
 
 
@@ -35,8 +36,8 @@ async def _xcom(run: str, task: str, key: str | None, map_index: int) -> ExitCod
     elif key in values:
         print_json(values[key])
     else:
-        known = ", ".join(sorted(record.key for record in found)) or "none"
-        raise InputError(f"Task {task_label(task, map_index)!r} of {run!r} has no XCom {key!r}; it has: {known}.")
+        subject = f"Task {task_label(task, map_index)!r} of {run!r} has no XCom"
+        raise InputError(absence(subject, key, {record.key for record in found}, "it has"))
     return ExitCode.SUCCESS
 
 
@@ -46,10 +47,6 @@ def check_task(record: DagRunRecord, task: str, map_index: int) -> None:
     Raises:
         InputError: naming those it has.
     """
-    indexes = [ti.map_index for ti in record.task_instances if ti.task_id == task]
-    if not indexes:
-        names = ", ".join(sorted({ti.task_id for ti in record.task_instances}))
-        raise InputError(f"Run {record.run.run_id!r} has no task {task!r}; it has: {names}.")
-    if map_index not in indexes:
-        known = "is not mapped" if indexes == [-1] else f"has map indexes {min(indexes)} to {max(indexes)}"
-        raise InputError(f"Task {task!r} {known}; there is no map index {map_index} (--map-index).")
+    known = [(ti.task_id, ti.map_index) for ti in record.task_instances]
+    if missing := absent_task_instance(record.run.run_id, known, task, map_index):
+        raise InputError(missing)

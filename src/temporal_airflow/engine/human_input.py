@@ -22,9 +22,10 @@ from airflow.triggers.base import TriggerEvent
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy.orm import Session
 
-from temporal_airflow.engine.open_questions import asked, did_you_mean
+from temporal_airflow.engine.open_questions import asked
 from temporal_airflow.identifiers import task_label
 from temporal_airflow.models import DagRunRecord, InputRequest, InputResponse, InputUser
+from temporal_airflow.near_names import did_you_mean
 
 ANSWERABLE = (TaskInstanceState.AWAITING_INPUT, TaskInstanceState.DEFERRED)
 """A task may also wait in a trigger (``HITLTrigger``): an answer resumes it all the same."""

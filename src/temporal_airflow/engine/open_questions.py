@@ -5,9 +5,7 @@ It must not know Airflow, nor whether an answer fits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
-
+from temporal_airflow import near_names
 from temporal_airflow.identifiers import task_label
 from temporal_airflow.models import DagRunRecord, InputResponse, TaskInstanceRecord
 
@@ -35,19 +33,13 @@ def asked(record: DagRunRecord, response: InputResponse) -> TaskInstanceRecord |
 
 
 def _unknown_task(record: DagRunRecord, response: InputResponse) -> str:
-    indexes = [ti.map_index for ti in record.task_instances if ti.task_id == response.task_id]
-    if indexes:
-        known = "is not mapped" if indexes == [-1] else f"has map indexes {min(indexes)} to {max(indexes)}"
-        return f"Task {response.task_id!r} {known}; there is no map index {response.map_index}."
-    known_ids = sorted({ti.task_id for ti in record.task_instances})
+    known = [(ti.task_id, ti.map_index) for ti in record.task_instances]
+    task_ids = {task_id for task_id, _ in known}
+    if response.task_id in task_ids:
+        return near_names.absent_task_instance(record.run.run_id, known, response.task_id, response.map_index) or ""
     waiting = sorted({ti.task_id for ti in record.task_instances if ti.input_request})
     return (
-        f"Run {record.run.run_id!r} has no task {response.task_id!r}{did_you_mean(response.task_id, known_ids)}; "
+        f"Run {record.run.run_id!r} has no task {response.task_id!r}"
+        f"{near_names.did_you_mean(response.task_id, task_ids)}; "
         f"{'waiting for an answer: ' + ', '.join(waiting) if waiting else 'no task waits for an answer'}."
     )
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A hint at names that are nearly this one; empty if there is none."""
-    near = get_close_matches(name, known, n=3)
-    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""

@@ -13,7 +13,6 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +30,7 @@ from temporal_airflow.models import (
     LoadFailure,
     RunLimits,
 )
+from temporal_airflow.near_names import did_you_mean
 from temporal_airflow.tasks import dag_deadlines, file_assets, run_listeners, slim_dag
 from temporal_airflow.tasks.masking import masked
 from temporal_airflow.tasks.run_identity import identify_run
@@ -242,9 +242,7 @@ def _choose(dags: Mapping[str, DAG], dag_id: str | None, place: str) -> DAG:
             raise DagFileError(f"{place} holds several DAGs: {names}. Choose one with --dag-id.")
         return next(iter(dags.values()))
     if dag_id not in dags:
-        near = get_close_matches(dag_id, dags, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DagFileError(f"No DAG {dag_id!r} in {place}.{hint} There are: {names}.")
+        raise DagFileError(f"No DAG {dag_id!r} in {place}{did_you_mean(dag_id, dags)}; there are: {names}.")
     return dags[dag_id]
 
 

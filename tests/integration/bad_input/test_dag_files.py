@@ -59,7 +59,7 @@ def test_several_dags_and_no_dag_id(refused: Refusals) -> None:
 def test_an_unknown_dag_id(refused: Refusals) -> None:
     said = refused.run("several.py", "--dag-id", "order")
     assert "No DAG 'order' in" in said
-    assert "Did you mean 'orders'? There are: customers, orders." in said
+    assert "(did you mean 'orders'?); there are: customers, orders." in said
 
 
 def test_a_dag_with_a_cycle(refused: Refusals) -> None:
