@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import answering, identifiers, run_listing, worker_presence
+from temporal_airflow import answering, identifiers, run_list, run_listing, worker_presence
 from temporal_airflow.dag_loader import checked
 from temporal_airflow.engine import open_questions
 from temporal_airflow.exceptions import (
@@ -46,7 +46,8 @@ from temporal_airflow.models import (
     XComRecord,
     XComRequest,
 )
-from temporal_airflow.run_listing import ListedRun
+from temporal_airflow.run_filters import RunFilter
+from temporal_airflow.run_list import RunList
 from temporal_airflow.run_reader import RunReader, is_unanswered
 from temporal_airflow.run_starting import start_run
 
@@ -269,14 +270,28 @@ class DagRunClient:
             raise InputError(absence)
         await answering.send(self._handle(workflow_id), response)
 
-    def list_runs(self, *, dag_id: str | None = None, limit: int = 50) -> AsyncIterator[ListedRun]:
+    async def list_runs(
+        self,
+        *,
+        dag_id: str | None = None,
+        states: Iterable[DagRunState] = (),
+        since: datetime | None = None,
+        limit: int = 50,
+    ) -> RunList:
         """Runs, latest start first.
 
         Args:
             dag_id: only of this DAG.
+            states: only in one of these; none means in any.
+            since: only those that were started then or later.
             limit: at most so many.
         """
-        return run_listing.list_runs(self.temporal, self._reader, dag_id, limit)
+        wanted = RunFilter(dag_id, states=frozenset(states), since=since)
+        return await run_list.list_runs(self.temporal, self._reader, wanted, limit)
+
+    async def known_runs(self) -> list[tuple[str, str]]:
+        """DAG id and run id of some runs there are, open ones first."""
+        return await run_list.known_runs(self.temporal)
 
     async def _check_active_runs(self, loaded: LoadedDag, workflow_id: str) -> None:
         """Refuse a run over ``max_active_runs``: Airflow would let it wait, which this version can't."""

@@ -33,6 +33,19 @@ PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
 RESPOND_UPDATE = "respond"
 
+DAG_ID_ATTRIBUTE = "AirflowDagId"
+RUN_TYPE_ATTRIBUTE = "AirflowRunType"
+LOGICAL_DATE_ATTRIBUTE = "AirflowLogicalDate"
+RUN_STATE_ATTRIBUTE = "AirflowRunState"
+
+SEARCH_ATTRIBUTES = {
+    DAG_ID_ATTRIBUTE: "Keyword",
+    RUN_TYPE_ATTRIBUTE: "Keyword",
+    LOGICAL_DATE_ATTRIBUTE: "Datetime",
+    RUN_STATE_ATTRIBUTE: "Keyword",
+}
+"""By which Temporal's lists find runs, with their types as Temporal calls them."""
+
 ATTEMPTS_ENDED_SIGNAL = "attempts_ended"
 STOP_SIGNAL = "stop"
 
@@ -66,12 +79,6 @@ def starting_try(memo: Mapping[str, Any]) -> str:
 def starting_run(memo: Mapping[str, Any]) -> str:
     """The workflow id of the run that has started a run; empty if it wasn't a task."""
     return str(memo.get("starting_run") or "")
-
-
-def runs_query(dag_id: str | None = None) -> str:
-    """Temporal's list filter for DAG runs; of a DAG whose id only begins so, too: the memo tells them apart."""
-    query = f'WorkflowType = "{WORKFLOW_TYPE}"'
-    return query if dag_id is None else f'{query} AND WorkflowId STARTS_WITH "{workflow_id(dag_id, "")}"'
 
 
 def batch_workflow_id(run_workflow_id: str, number: int) -> str:

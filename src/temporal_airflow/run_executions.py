@@ -8,15 +8,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
-from temporal_airflow import identifiers
-
-LISTED_WITHIN = timedelta(minutes=1)
-"""How soon the server lists a new execution; until then the one before it stands for the run."""
+from temporal_airflow.run_filters import RunFilter
 
 CONTINUED = WorkflowExecutionStatus.CONTINUED_AS_NEW
 
@@ -36,9 +33,7 @@ class RunExecution:
     memo: dict[str, Any] = field(compare=False)
 
 
-async def run_executions(
-    client: Client, dag_id: str | None = None, status: str | None = None
-) -> AsyncIterator[RunExecution]:
+def run_executions(client: Client, dag_id: str | None = None, status: str | None = None) -> AsyncIterator[RunExecution]:
     """The executions of runs, latest start of a run first.
 
     Args:
@@ -46,9 +41,22 @@ async def run_executions(
         dag_id: only of this DAG.
         status: only of runs in this state, in Temporal's words.
     """
+    return wanted_executions(client, RunFilter(dag_id, status))
+
+
+async def wanted_executions(
+    client: Client, wanted: RunFilter, *, by_attributes: bool = False
+) -> AsyncIterator[RunExecution]:
+    """The executions of runs, open ones first, then those that ended last.
+
+    Args:
+        client: connected to the server.
+        wanted: which runs; their states are not looked at, beyond what the server says of them.
+        by_attributes: whether the namespace has our search attributes.
+    """
     waiting: list[RunExecution] = []
     seen: set[str] = set()
-    async for listed in client.list_workflows(_query(dag_id, status)):
+    async for listed in client.list_workflows(wanted.query(by_attributes=by_attributes)):
         while waiting and waiting[0].started_at >= listed.start_time:
             yield heapq.heappop(waiting)
         if listed.id in seen:
@@ -58,8 +66,7 @@ async def run_executions(
         if listed.status == CONTINUED:
             execution = await client.get_workflow_handle(listed.id).describe()
         found = await _found(execution)
-        of_dag = dag_id is None or found.memo.get("dag_id") == dag_id
-        if of_dag and (status is None or (execution.status is not None and execution.status.name == status.upper())):
+        if _is_wanted(found, wanted):
             heapq.heappush(waiting, found)
     while waiting:
         yield heapq.heappop(waiting)
@@ -71,8 +78,8 @@ async def _found(execution: WorkflowExecution) -> RunExecution:
     return RunExecution(-started_at.timestamp(), started_at, execution, memo)
 
 
-def _query(dag_id: str | None, status: str | None) -> str:
-    since = (datetime.now(UTC) - LISTED_WITHIN).isoformat()
-    wanted = f'ExecutionStatus = "{status}"' if status else 'ExecutionStatus != "ContinuedAsNew"'
-    lately = f'ExecutionStatus = "ContinuedAsNew" AND CloseTime > "{since}"'
-    return f"{identifiers.runs_query(dag_id)} AND ({wanted} OR ({lately}))"
+def _is_wanted(run: RunExecution, wanted: RunFilter) -> bool:
+    status = run.execution.status
+    of_dag = wanted.dag_id is None or run.memo.get("dag_id") == wanted.dag_id
+    in_status = wanted.status is None or (status is not None and status.name == wanted.status.upper())
+    return of_dag and in_status and (wanted.since is None or run.started_at >= wanted.since)

@@ -1,4 +1,4 @@
-"""Lists runs from Temporal's visibility: latest first, open and closed. It must not act on them."""
+"""Finds the runs of a DAG in Temporal's visibility, for whoever has to know of others. It must not act on them."""
 
 from __future__ import annotations
 
@@ -9,49 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow.utils.state import DagRunState
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import identifiers
 from temporal_airflow.exceptions import DagRunNotFoundError
 from temporal_airflow.models import DagRunRecord
-from temporal_airflow.run_executions import RunExecution, run_executions
+from temporal_airflow.run_executions import run_executions
 from temporal_airflow.run_reader import RunReader
 
 READS_AT_ONCE = 16
 """Runs that are read at once."""
-
-
-@dataclass(frozen=True)
-class ListedRun:
-    """A line of ``list``."""
-
-    workflow_id: str
-    dag_id: str
-    run_id: str
-    state: DagRunState
-    logical_date: datetime | None
-    start_date: datetime
-    end_date: datetime | None
-    reason: str | None = None
-
-
-async def list_runs(client: Client, reader: RunReader, dag_id: str | None, limit: int) -> AsyncIterator[ListedRun]:
-    """Runs, latest start first.
-
-    Args:
-        client: connected to the server.
-        reader: of the same server: closed runs are read for their state.
-        dag_id: only of this DAG.
-        limit: at most so many.
-    """
-    found = 0
-    async for run in run_executions(client, dag_id):
-        yield await _listed(reader, run)
-        found += 1
-        if found >= limit:
-            return
 
 
 @dataclass(frozen=True)
@@ -151,29 +119,3 @@ async def completed_runs(client: Client, dag_id: str) -> AsyncIterator[tuple[dat
     async for run in run_executions(client, dag_id, "Completed"):
         logical_date = run.memo.get("logical_date")
         yield datetime.fromisoformat(logical_date) if logical_date else None, run.execution.id
-
-
-async def _listed(reader: RunReader, run: RunExecution) -> ListedRun:
-    state, reason = await _state_of(reader, run.execution)
-    logical_date = run.memo.get("logical_date")
-    return ListedRun(
-        workflow_id=run.execution.id,
-        dag_id=run.memo.get("dag_id") or "",
-        run_id=run.memo.get("run_id") or "",
-        state=state,
-        logical_date=datetime.fromisoformat(logical_date) if logical_date else None,
-        start_date=run.started_at,
-        end_date=run.execution.close_time,
-        reason=reason,
-    )
-
-
-async def _state_of(reader: RunReader, execution: WorkflowExecution) -> tuple[DagRunState, str | None]:
-    if execution.status == WorkflowExecutionStatus.RUNNING:
-        return DagRunState.RUNNING, None
-    try:
-        result = await reader.result_if_closed(execution.id)
-    except DagRunNotFoundError:
-        return DagRunState.FAILED, f"workflow {execution.status.name.lower()}" if execution.status else None
-    assert result is not None, "closed"
-    return result.state, result.snapshot.reason

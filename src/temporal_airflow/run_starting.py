@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from airflow.utils.state import DagRunState
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import earlier_runs, identifiers
+from temporal_airflow import earlier_runs, identifiers, search_attributes
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import ENGINE_EPOCH, DagExecutionInput, LoadedDag, Routing
 
@@ -54,6 +55,8 @@ async def start_run(
         listened_states=loaded.listened_states,
         earlier_runs=await earlier_runs.for_deadlines(client, run.dag_id, loaded.deadlines),
     )
+    state = DagRunState.QUEUED if queued else DagRunState.RUNNING
+    listed_by = search_attributes.of_run(run, state) if await search_attributes.exist(client) else None
     try:
         await client.start_workflow(
             identifiers.WORKFLOW_TYPE,
@@ -63,6 +66,7 @@ async def start_run(
             task_timeout=WORKFLOW_TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             memo=_memo(loaded) | (starter or {}),
+            search_attributes=listed_by,
             static_summary=f"{run.dag_id} {run.run_id}",
             static_details=f"Airflow DAG run, file {definition.bundle.relative_fileloc}",
         )

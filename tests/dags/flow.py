@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -302,8 +303,10 @@ calls_back()
 @a_dag(max_active_runs=1)
 def runs_alone():
     @task
-    def works():
-        pass
+    def works(dag_run=None):
+        gate = Path(dag_run.conf["scratch"], "gate")
+        while dag_run.conf.get("held") and not gate.exists():
+            time.sleep(0.05)
 
     works()
 

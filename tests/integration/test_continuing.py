@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from airflow.utils.state import DagRunState
+
 from run_bench import RunBench, label
-from temporal_airflow import identifiers
+from temporal_airflow import identifiers, search_attributes
 from temporal_airflow.models import AttemptReports
 from waiting import until
 
@@ -32,12 +34,12 @@ async def test_a_run_goes_on_over_many_executions_and_nobody_notices(bench: RunB
 
         await until("the run goes on in a new execution while it waits", continued)
         assert (await bench.client.open_run_of("outlasts", run.split("-", 2)[2])) == run
-        [listed] = [each async for each in bench.client.list_runs(dag_id="outlasts") if each.workflow_id == run]
+        [listed] = [each for each in (await bench.client.list_runs(dag_id="outlasts")).runs if each.workflow_id == run]
         assert (listed.state.value, listed.start_date, listed.end_date) == ("running", first.start_time, None)
         await bench.client.respond(run, "asks", chosen_options=["yes"], user="ann")
         (bench.scratch / "go").touch()
         ended = await bench.end(run)
-        [listed] = [each async for each in bench.client.list_runs(dag_id="outlasts") if each.workflow_id == run]
+        [listed] = [each for each in (await bench.client.list_runs(dag_id="outlasts")).runs if each.workflow_id == run]
     assert ended.state == "success"
     assert ended.tries == {
         "pokes": 1,
@@ -56,6 +58,8 @@ async def test_a_run_goes_on_over_many_executions_and_nobody_notices(bench: RunB
     assert len(lengths) >= 3
     assert max(lengths[1:]) < 200
     assert (listed.state.value, listed.start_date) == ("success", first.start_time)
+    last = await bench.temporal.get_workflow_handle(run).describe()
+    assert search_attributes.state_of(last) == DagRunState.SUCCESS
 
 
 async def test_a_cancelled_run_that_has_gone_on_ends(bench: RunBench) -> None:

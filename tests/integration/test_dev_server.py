@@ -23,10 +23,12 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from temporal_airflow.dev_server import DevServer, lease, leasing, locks
+from temporal_airflow import search_attributes
+from temporal_airflow.dev_server import DevServer, launch, lease, leasing, locks
 from temporal_airflow.dev_server.binary import find_binary, read_version
 from temporal_airflow.dev_server.launch import ServerFiles, ServerState, read_state
 from temporal_airflow.exceptions import ServerError
+from temporal_airflow.identifiers import SEARCH_ATTRIBUTES
 from temporal_airflow.settings import Settings
 
 PATIENCE = 20.0  # seconds
@@ -222,6 +224,21 @@ async def test_closed_runs_are_kept_for_90_days(settings: Settings) -> None:
         client = await Client.connect(server.address)
         namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
         assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == timedelta(days=90)
+
+
+async def test_a_new_database_has_our_search_attributes(settings: Settings) -> None:
+    async with lease(settings, report=print) as server:
+        assert await search_attributes.missing(await Client.connect(server.address)) == {}
+
+
+async def test_a_database_of_an_older_release_gets_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        for module in (launch, leasing):
+            older.setattr(module, "SEARCH_ATTRIBUTES", {})
+        async with lease(settings, report=print) as server:
+            assert await search_attributes.missing(await Client.connect(server.address)) == SEARCH_ATTRIBUTES
+    async with lease(settings, report=print) as server:
+        assert await search_attributes.missing(await Client.connect(server.address)) == {}
 
 
 @pytest.mark.parametrize("name", ["server_port", "ui_port"])

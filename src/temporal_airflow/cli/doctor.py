@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Awaitable, Callable
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.text import Text
 
+from temporal_airflow import search_attributes
 from temporal_airflow.cli.console import execute, report, stdout
-from temporal_airflow.connection import configured_address, connect
+from temporal_airflow.connection import Connection, configured_address, connect
 from temporal_airflow.engine.airflow_library import airflow_version, import_scheduling_code
 from temporal_airflow.exceptions import ExitCode, TemporalAirflowError
+from temporal_airflow.identifiers import SEARCH_ATTRIBUTES
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 
@@ -96,6 +99,25 @@ async def _server(settings: Settings) -> str:
         return f"{kind}, answers at {connection.address}, namespace {connection.namespace}"
 
 
+async def _search_attributes(settings: Settings) -> str:
+    async with connect(settings, report=report) as connection:
+        missing = await search_attributes.missing(connection.client)
+    if not missing:
+        return f"the namespace has {', '.join(SEARCH_ATTRIBUTES)}: `list` asks the server for states"
+    if connection.embedded:
+        return "the user's own have taken all places: `list` looks at runs one by one"
+    return (
+        f"the namespace has no {', '.join(missing)}: `list` looks at runs one by one. New runs have them once they are "
+        f"created, with:\n  {_creation(missing, connection)}"
+    )
+
+
+def _creation(missing: Mapping[str, str], connection: Connection) -> str:
+    attributes = " ".join(f"--name {name} --type {kind}" for name, kind in missing.items())
+    where = f"--address {shlex.quote(connection.address)} --namespace {shlex.quote(connection.namespace)}"
+    return f"temporal operator search-attribute create {where} {attributes}"
+
+
 async def _how_server_is_chosen(settings: Settings) -> str:
     address = configured_address(settings)
     if address:
@@ -110,4 +132,5 @@ CHECKS = (
     Check("task processes", _task_processes),
     Check("choice of server", _how_server_is_chosen),
     Check("Temporal server", _server),
+    Check("search attributes", _search_attributes),
 )

@@ -18,6 +18,7 @@ from pathlib import Path
 from temporal_airflow.dev_server.binary import Version
 from temporal_airflow.dev_server.parent import Launch
 from temporal_airflow.exceptions import ServerError
+from temporal_airflow.identifiers import SEARCH_ATTRIBUTES
 from temporal_airflow.settings import Settings
 
 HOST = "127.0.0.1"
@@ -151,6 +152,8 @@ def _command(binary: Path, files: ServerFiles, port: int, ui_port: int) -> list[
     command += ["--log-level", "error"]
     for name, value in DYNAMIC_CONFIG.items():
         command += ["--dynamic-config-value", f"{name}={value}"]
+    for name, kind in SEARCH_ATTRIBUTES.items():  # a database that there is already keeps those that it has
+        command += ["--search-attribute", f"{name}={kind}"]
     if files.database is not None:
         command += ["--db-filename", str(files.database)]
         for name, value in SQLITE_PRAGMAS.items():

@@ -42,6 +42,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -51,6 +53,7 @@ from temporal_airflow.dev_server.binary import Version, find_binary, read_versio
 from temporal_airflow.dev_server.launch import ServerFiles, ServerState, launch, read_state
 from temporal_airflow.dev_server.locks import HeldLock, Kind
 from temporal_airflow.exceptions import ServerError
+from temporal_airflow.identifiers import SEARCH_ATTRIBUTES
 from temporal_airflow.settings import Settings
 
 NAMESPACE = "default"  # the dev server makes it
@@ -173,21 +176,29 @@ def _no_answer(state: ServerState | None, files: ServerFiles) -> str:
 
 
 async def _answers(state: ServerState, files: ServerFiles) -> bool:
-    """Whether the server serves its namespace by now; sees to it that a database keeps closed runs."""
+    """Whether the server serves its namespace by now; sees to it that a database has what we need of it."""
     try:
         async with asyncio.timeout(CALL_TIMEOUT):
             client = await Client.connect(state.address, namespace=NAMESPACE)
             if files.database is not None:
-                await _keep_closed_runs(client)
+                await _prepare_namespace(client)
     except (RuntimeError, RPCError, TimeoutError):  # the SDK raises RuntimeError when it can't connect
         return False
     return True
 
 
-async def _keep_closed_runs(client: Client) -> None:
+async def _prepare_namespace(client: Client) -> None:
+    """Let a namespace keep closed runs, and know our search attributes if its database was made without them."""
     namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
-    if namespace.config.workflow_execution_retention_ttl.ToTimedelta() == RETENTION:
-        return
-    change = UpdateNamespaceRequest(namespace=NAMESPACE)
-    change.config.workflow_execution_retention_ttl.FromTimedelta(RETENTION)
-    await client.workflow_service.update_namespace(change)
+    if namespace.config.workflow_execution_retention_ttl.ToTimedelta() != RETENTION:
+        change = UpdateNamespaceRequest(namespace=NAMESPACE)
+        change.config.workflow_execution_retention_ttl.FromTimedelta(RETENTION)
+        await client.workflow_service.update_namespace(change)
+    there = set(namespace.config.custom_search_attribute_aliases.values())
+    missing = {name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name not in there}
+    if missing:
+        types = {name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}") for name, kind in missing.items()}
+        with contextlib.suppress(RPCError):  # the user's own have taken all places: then lists go without
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(namespace=NAMESPACE, search_attributes=types)
+            )

@@ -119,6 +119,11 @@ class DagRunEngine:
         self._run.holding = holding
 
     @property
+    def state(self) -> DagRunState:
+        """The run's state by now."""
+        return DagRunState(self._run.dag_run.state)
+
+    @property
     def size(self) -> int:
         """How many task instances there are by now."""
         return len(self._run.instances)

@@ -51,6 +51,7 @@ from temporal_airflow.models import (
     XComPage,
     XComQuestion,
 )
+from temporal_airflow.workflows import listed_state
 from temporal_airflow.workflows.activities import Activities
 from temporal_airflow.workflows.alarm import Alarm
 from temporal_airflow.workflows.attempts import Attempts
@@ -107,6 +108,7 @@ class ExecuteAirflowDagWorkflow:
                     self._carry_out(command)
                 self._batches.begin()
                 self._show_details()
+                listed_state.show(engine.state.value)
                 if self._is_over():
                     await workflow.wait_condition(workflow.all_handlers_finished)
                     return engine.result(workflow.now())

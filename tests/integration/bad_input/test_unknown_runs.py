@@ -31,6 +31,15 @@ def test_an_unknown_map_index(ended_run: str, refused: Refusals, command: str) -
     assert "Task 'one' is not mapped; there is no map index 3 (--map-index)" in said
 
 
+def test_an_unknown_state(refused: Refusals) -> None:
+    said = refused.call("list", "--state", "faild")
+    assert "Runs have no state 'faild' (did you mean 'failed'?); there are: failed, queued, running, success." in said
+
+
+def test_a_bad_since(refused: Refusals) -> None:
+    assert "--since 'yesterday' is neither a duration nor a moment" in refused.call("list", "--since", "yesterday")
+
+
 def test_an_unknown_try(ended_run: str, refused: Refusals) -> None:
     assert "Task 'one' has had 1 try; there is no try 2" in refused.call("logs", ended_run, "one", "--try", "2")
 
