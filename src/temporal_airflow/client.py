@@ -24,7 +24,7 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import answering, identifiers, run_list, run_listing, worker_presence
+from temporal_airflow import answering, identifiers, near_names, run_list, run_listing, worker_presence
 from temporal_airflow.dag_loader import checked
 from temporal_airflow.engine import open_questions
 from temporal_airflow.exceptions import (
@@ -143,7 +143,10 @@ class DagRunClient:
         """
         pair = identifiers.split_run_reference(reference)
         workflow_id = identifiers.workflow_id(*pair) if pair else reference
-        description = await self._describe(workflow_id, reference)
+        try:
+            description = await self._describe(workflow_id, reference)
+        except DagRunNotFoundError as error:
+            raise DagRunNotFoundError(await self._explain_unknown(reference)) from error
         memo = await description.memo()
         if pair and (memo.get("dag_id"), memo.get("run_id")) != pair:
             raise DagRunNotFoundError(
@@ -348,6 +351,14 @@ class DagRunClient:
         except DagRunNotFoundError:
             state = "ended from outside"
         return f"Run {run_id!r} of DAG {dag_id!r} exists already: {state}. Choose another --run-id."
+
+    async def _explain_unknown(self, reference: str) -> str:
+        known = await self.known_runs()
+        names = {"/".join(pair) for pair in known} if "/" in reference else {identifiers.workflow_id(*k) for k in known}
+        return (
+            f"No run {reference!r} is known to the server{near_names.did_you_mean(reference, names)}. "
+            "`temporal-airflow list` shows the runs there are."
+        )
 
     async def _describe(self, workflow_id: str, reference: str) -> WorkflowExecutionDescription:
         try:
