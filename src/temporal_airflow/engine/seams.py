@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import importlib
 import signal
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
@@ -193,6 +193,8 @@ ENGINE_SEAMS: tuple[Seam, ...] = (
 
 def _restore_segfault_after(module: Any, attribute: str) -> None:
     original = getattr(module, attribute)
+    if original.__name__ == "then_restored":  # by the template, before this process was forked from it
+        return
 
     def then_restored(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -290,6 +292,35 @@ def listener_seams(new_session: Callable[[], Any]) -> tuple[Seam, ...]:
         module.NonScopedSession = new_session  # the other name of the same; there only if Airflow set up its database
 
     return (Seam("airflow.settings", "Session", "listeners may ask for what belongs to their run", serve),)
+
+
+def _silence(*_arguments: Any, **_named: Any) -> None:
+    """Instead of something that users may have a part in."""
+
+
+@contextmanager
+def without_users(get_listener_manager: Callable[[], Any]) -> Iterator[None]:
+    """For as long as the block runs, a task of our own meets neither plugins nor policies of users.
+
+    Args:
+        get_listener_manager: instead of Airflow's.
+    """
+    replaced = {
+        ("airflow.sdk.execution_time.task_runner", "get_listener_manager"): get_listener_manager,
+        ("airflow.sdk.plugins_manager", "integrate_macros_plugins"): _silence,
+        ("airflow.settings", "dag_policy"): _silence,
+        ("airflow.settings", "task_policy"): _silence,
+    }
+    originals = {}
+    for (module, attribute), replacement in replaced.items():
+        target = importlib.import_module(module)
+        originals[target, attribute] = getattr(target, attribute)
+        setattr(target, attribute, replacement)
+    try:
+        yield
+    finally:
+        for (target, attribute), original in originals.items():
+            setattr(target, attribute, original)
 
 
 def install(seams: tuple[Seam, ...]) -> None:

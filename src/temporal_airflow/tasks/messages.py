@@ -268,12 +268,14 @@ class TaskDone(Reply):
 
     Attributes:
         largest_task: kilobytes of the largest task process of this slot that has ended.
+        runner: pid of what stays below the slot for the next task.
     """
 
     kind: Literal["task_done"] = "task_done"
     result: TaskExecutionResult
     cancelled: bool = False
     largest_task: int = 0
+    runner: int | None = None
 
 
 class CallbacksDone(Reply):

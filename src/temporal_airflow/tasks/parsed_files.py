@@ -59,10 +59,16 @@ class ParsedFiles:
             sys.path.append(str(bundle_path))
         return parsed.bag
 
-    def prepare(self, **how: Any) -> None:
-        """Parse a file that tasks are going to ask for, unless that is done or can't be done for all of them."""
-        if self._known(how["dag_folder"]) is None:
+    def prepare(self, **how: Any) -> bool:
+        """Parse a file that tasks are going to ask for, unless that is done or can't be done for all of them.
+
+        Returns:
+            Whether it was parsed now.
+        """
+        unknown = self._known(how["dag_folder"]) is None
+        if unknown:
             self._parse_for_all(how)
+        return unknown
 
     def _known(self, path: str) -> _Parsed | None:
         parsed = self._parsed.get(path)

@@ -40,8 +40,12 @@ class ProcessState:
         self._masks = [(masker, set(masker.patterns), masker.replacer) for masker in (core_masker(), task_masker())]
 
     def restore(self) -> None:
-        """Undo what a task has changed."""
-        atexit._run_exitfuncs()  # what the task registered, as at the end of its process
+        """End what a task has left, as the end of its process would, and undo what it has changed."""
+        atexit._run_exitfuncs()
+        self.undo()
+
+    def undo(self) -> None:
+        """Undo what was changed."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._restore_environment()
         os.chdir(self._folder)

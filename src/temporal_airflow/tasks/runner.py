@@ -1,9 +1,9 @@
-"""The process that runs tasks one after the other (``isolation = reuse``): Airflow's task runner, not forked for each.
+"""The process below a slot that forks itself for each task, or runs them one after the other (``isolation = reuse``).
 
-Or it parses DAG files and forks itself for each task (``preparsed_bundles``). Its supervisor, a slot, hands over the
-sockets of each task and reads how the task ended; the protocol is in :mod:`~temporal_airflow.tasks.runner_connection`.
-What a task may not leave to the next is taken back in between (:mod:`~temporal_airflow.tasks.process_state`). It must
-not know what its tasks are.
+What runs a task is Airflow's task runner; files of ``preparsed_bundles`` are parsed here, before the fork. Its
+supervisor, a slot, hands over the sockets of each task and reads how the task ended; the protocol is in
+:mod:`~temporal_airflow.tasks.runner_connection`. What a task may not leave to the next is taken back in between
+(:mod:`~temporal_airflow.tasks.process_state`). It must not know what its tasks are.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
+import structlog
 from airflow.dag_processing import dagbag
 from airflow.sdk.execution_time import supervisor, task_runner
 from airflow.sdk.execution_time.context import get_previous_dagrun_success
 from airflow.sdk.lineage import get_hook_lineage_collector
 
 from temporal_airflow.engine import seams
-from temporal_airflow.tasks import bundle_files, process_tree
+from temporal_airflow.tasks import airflow_imports, bundle_files, process_tree
 from temporal_airflow.tasks.bundle_files import ImportedFiles
-from temporal_airflow.tasks.parsed_files import ParsedFiles
+from temporal_airflow.tasks.parsed_files import ParsedFiles, preparsed_bundles
 from temporal_airflow.tasks.process_state import ProcessState
 from temporal_airflow.tasks.runner_connection import Ended, Started, Task, receive, tell
 
@@ -51,11 +52,13 @@ def serve(control: socket.socket) -> NoReturn:
         task, descriptors = received
         imported = imported or ImportedFiles(task.bundle_path)
         if task.fork:
-            exit_code = _run_in_fork(task, descriptors, handles, control, parsed_files)
+            is_clean = not _prepare(task, parsed_files)
+            exit_code = _run_in_fork(descriptors, handles, control)
+            if is_clean:  # nothing to look after, which would write into pages that the next fork wants to share
+                tell(control, Ended(exit_code=exit_code, reusable=True))
+                continue
         else:
-            tell(control, Started(pid=os.getpid()))
-            handles.connect(descriptors)
-            exit_code = handles.run(_run_task)
+            exit_code = _run_here(descriptors, handles, control)
         state.restore()
         _forget_task()
         handles.disconnect()
@@ -66,11 +69,28 @@ def serve(control: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _run_in_fork(
-    task: Task, descriptors: list[int], handles: _Handles, control: socket.socket, parsed_files: ParsedFiles
-) -> int:
-    """Parse the task's file, unless it was parsed before, and run the task in a fork that has it."""
-    _prepare(task, parsed_files)
+def run_each(control: socket.socket) -> None:
+    """Run tasks of our own until nobody has one; whoever calls this restores the process."""
+    seams.install(seams.TASK_SEAMS)
+    handles = _Handles()
+    structlog.configure(cache_logger_on_first_use=False)  # or loggers would keep on writing into what is closed here
+    while received := receive(control):
+        exit_code = _run_here(received[1], handles, control)
+        _forget_task()
+        handles.disconnect()
+        tell(control, Ended(exit_code=exit_code, reusable=True))
+    handles.close()
+
+
+def _run_here(descriptors: list[int], handles: _Handles, control: socket.socket) -> int:
+    """Run a task in this process."""
+    tell(control, Started(pid=os.getpid()))
+    handles.connect(descriptors)
+    return handles.run(_run_task)
+
+
+def _run_in_fork(descriptors: list[int], handles: _Handles, control: socket.socket) -> int:
+    """Run a task in a fork."""
     runner = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -90,10 +110,19 @@ def _run_in_fork(
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _prepare(task: Task, parsed_files: ParsedFiles) -> None:
+def _prepare(task: Task, parsed_files: ParsedFiles) -> bool:
+    """Do for a task's file what all forks can share: parse it if that is allowed, else import what it needs of Airflow.
+
+    Returns:
+        Whether code of the file ran.
+    """
+    path = str(Path(task.bundle_path, task.file))
     try:
-        parsed_files.prepare(
-            dag_folder=str(Path(task.bundle_path, task.file)),
+        if task.bundle_name not in preparsed_bundles():
+            airflow_imports.prepare(path)
+            return False
+        return parsed_files.prepare(
+            dag_folder=path,
             bundle_path=Path(task.bundle_path),
             bundle_name=task.bundle_name,
             safe_mode=False,
@@ -101,6 +130,7 @@ def _prepare(task: Task, parsed_files: ParsedFiles) -> None:
         )
     except Exception:  # noqa: BLE001  # the fork meets the same error, where it is reported
         traceback.print_exc()
+        return True
     finally:
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
 
@@ -170,3 +200,9 @@ class _Handles:
                 self.intact = False
         for number in (*STANDARD, self._log):
             os.dup2(self._nothing, number, inheritable=number in STANDARD)
+
+    def close(self) -> None:
+        """Give up everything but the standard handles."""
+        self._last_chance.close()
+        for descriptor in (self._nothing, self._log):
+            os.close(descriptor)

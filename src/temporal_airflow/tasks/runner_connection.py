@@ -44,7 +44,7 @@ class Ended(BaseModel):
 
     exit_code: int
     reusable: bool
-    files: bundle_files.Files
+    files: bundle_files.Files = {}
 
 
 class Task(BaseModel):
@@ -59,7 +59,7 @@ class Task(BaseModel):
     bundle_name: str
     bundle_path: str
     file: str
-    fork: bool
+    fork: bool = False
 
 
 class Started(BaseModel):

@@ -47,6 +47,7 @@ class Slot:
         self._kill_tree = kill_tree
         self._last_words = last_words
         self._killed: asyncio.Future[None] | None = None
+        self._runner: int | None = None
 
     @classmethod
     async def connect(
@@ -95,6 +96,7 @@ class Slot:
             self.reusable = message.reusable
         if isinstance(message, messages.TaskDone):
             self.largest_task = message.largest_task
+            self._runner = message.runner
         return message
 
     async def receive_line(self) -> bytes:
@@ -110,7 +112,7 @@ class Slot:
 
     def has_children(self) -> bool:
         """Whether something that a task left behind is still running below the slot."""
-        return bool(children_of(self.pid))
+        return any(child != self._runner for child in children_of(self.pid))
 
     def kill(self) -> None:
         """Kill the slot and everything below it, in whatever session; :meth:`wait_closed` waits for it."""

@@ -1,7 +1,8 @@
 """One try: Airflow's own supervisor and task runner, started from what a request says, turned into a result.
 
-The task runs in a fork of the slot (``isolation = fork``), stock from its first line to its last, or in a process that
-runs one task after the other (``isolation = reuse``). It must not know Temporal, nor how long the worker waits.
+The task runs in a process of its own (``isolation = fork``), or in one that runs one task after the other
+(``isolation = reuse``); below the slot there is a runner for both. It must not know Temporal, nor how long the worker
+waits.
 """
 
 from __future__ import annotations
@@ -14,21 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 from airflow.dag_processing.bundles.manager import DagBundlesManager
-from airflow.dag_processing.processor import _pre_import_airflow_modules
 from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from airflow.sdk.api.datamodels._generated import BundleInfo, TaskInstance
 from airflow.sdk.execution_time import supervisor
 from airflow.utils import net
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.models import BundleReference, TaskExecutionInput, TaskExecutionResult
+from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult
 from temporal_airflow.settings import load_settings
-from temporal_airflow.tasks import bundle_files, child_process, logs, process_tree
+from temporal_airflow.tasks import child_process, logs, process_tree
 from temporal_airflow.tasks.channel import Channel
 from temporal_airflow.tasks.execution_api import client as execution_api
 from temporal_airflow.tasks.masking import masked
@@ -73,6 +72,7 @@ def run_try(request: RunTask, channel: Channel) -> TaskDone:
         result=_result(task, record, api, process, started),
         cancelled=record.cancelled,
         largest_task=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
+        runner=record.runner,
     )
 
 
@@ -88,8 +88,7 @@ def _log_of(task: TaskExecutionInput, api: execution_api.ExecutionApi) -> Iterat
 
 
 def _in_fork(task: TaskExecutionInput, channel: Channel, record: TryRecord, **how: Any) -> TaskProcess:
-    """Run the task in a process of its own."""
-    prepare_file(task.bundle)
+    """Run the task in a fork of this process."""
     run = partial(child_process.run_task, task.triggered_run)
     target = child_process.entrypoint(channel, run)
     process = TaskProcess.start(target=target, channel=channel, record=record, **_what(task), **how)
@@ -98,17 +97,20 @@ def _in_fork(task: TaskExecutionInput, channel: Channel, record: TryRecord, **ho
 
 
 def _in_runner(task: TaskExecutionInput, channel: Channel, record: TryRecord, **how: Any) -> TaskProcess:
-    """Run the task in the process that ran the one before, or in a fork of one that knows its file."""
+    """Run the task in a fork of a process that runs no task itself, or in the process that ran the one before."""
     seat = _seat(channel)
-    runner = seat.take((task.bundle.name, task.bundle.version))
+    bundle = task.bundle
+    runs_files = _reuses() or bundle.name in preparsed_bundles()
+    runner = seat.take((bundle.name, bundle.version) if runs_files else None)
+    record.runner = runner.pid
     well = False
     try:
         process = RunnerTaskProcess.start(
             runner=runner,
             task=Task(
-                bundle_name=task.bundle.name,
-                bundle_path=_bundle_path(task.bundle.name, task.bundle.version),
-                file=task.bundle.relative_fileloc,
+                bundle_name=bundle.name,
+                bundle_path=_bundle_path(bundle.name, bundle.version),
+                file=bundle.relative_fileloc,
                 fork=not _reuses(),
             ),
             channel=channel,
@@ -131,9 +133,13 @@ def _finish(process: TaskProcess, record: TryRecord, task: TaskExecutionInput) -
 
 
 def _wants_runner(task: TaskExecutionInput) -> bool:
-    if task.triggered_run is not None:  # needs a seam of its own
+    if task.triggered_run is not None or sys.platform != "linux":  # the first needs a seam of its own
         return False
-    return _reuses() or (task.bundle.name in preparsed_bundles() and sys.platform == "linux")
+    try:
+        return bool(_bundle_path(task.bundle.name, task.bundle.version))
+    except Exception as error:  # noqa: BLE001  # the task meets the same error and reports it
+        log.debug("DAG bundle can't be prepared", error=error)
+        return False
 
 
 @cache
@@ -156,20 +162,6 @@ def _bundle_path(name: str, version: str | None) -> str:
     bundle = DagBundlesManager().get_bundle(name=name, version=version)
     bundle.initialize()
     return str(bundle.path)
-
-
-def prepare_file(bundle: BundleReference) -> None:
-    """Import what the DAG file imports of Airflow, so that every task forked from this slot has it already."""
-    try:
-        path = str(Path(_bundle_path(bundle.name, bundle.version), bundle.relative_fileloc))
-        _prepare(path, bundle_files.signature(path))
-    except Exception as error:  # noqa: BLE001  # only a saving; the task meets the same error and reports it
-        log.debug("DAG file can't be prepared", error=error)
-
-
-@cache
-def _prepare(path: str, _signature: tuple[int, int]) -> None:
-    _pre_import_airflow_modules(path, log)
 
 
 def _what(task: TaskExecutionInput) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 
 from temporal_airflow.engine import seams
 from temporal_airflow.tasks import forking, process_tree
@@ -54,6 +55,7 @@ def main(control_fd: int, guardian: int) -> None:
     _prepare_logging()
     seams.prebuild_decoders()
     _block_database()
+    _rehearse()
     forking.prepare()
     control.sendall(b"ready\n")
     _serve(control)
@@ -64,6 +66,16 @@ def _prepare_logging() -> None:
     from airflow.sdk.log import logging_processors
 
     logging_processors(json_output=True)
+
+
+def _rehearse() -> None:
+    """Let what is forked find everything as after some tasks; without that it works too."""
+    from temporal_airflow.tasks import rehearsal
+
+    try:
+        rehearsal.rehearse()
+    except Exception:  # noqa: BLE001  # whatever it is: tasks only take longer
+        traceback.print_exc()
 
 
 def _block_database() -> None:

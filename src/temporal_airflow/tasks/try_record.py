@@ -31,6 +31,7 @@ class TryRecord:
         input_request: what the task asked of people last.
         last_exception: the last exception in the task's log, one masked line.
         error: why it failed, one masked line.
+        runner: pid of the process that its task's was forked from, if it wasn't the slot; it stays.
     """
 
     state: TaskInstanceState | None = None
@@ -49,6 +50,7 @@ class TryRecord:
     input_wait: InputWait | None = None
     skipped_tasks: list[tuple[str, int | None]] = field(default_factory=list)
     asset_events: AssetEvents = field(default_factory=AssetEvents)
+    runner: int | None = None
 
     def end(self, state: TaskInstanceState, when: datetime | None = None, **details: Any) -> None:
         """Take an outcome, unless there is one or the task was cancelled.

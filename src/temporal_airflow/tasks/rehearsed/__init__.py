@@ -1,0 +1,1 @@
+"""The DAG bundle of the rehearsal."""
