@@ -7,12 +7,12 @@ result would be chance (``all_success`` of a failed and a skipped task is what i
 
 from __future__ import annotations
 
-import time
 from itertools import product
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, setup, task, teardown
 from airflow.sdk.exceptions import AirflowSkipException
+from definite_order import EndsAfter
 from leave_notes import a_dag
 
 STATES = ("success", "failed", "skipped", "upstream_failed")
@@ -55,21 +55,37 @@ def trigger_rules_of(family):
     return checks()
 
 
+class Ends(EndsAfter):
+    """The second map index ends once the scheduler has seen the end of the first."""
+
+    def __init__(self, *, state, **arguments):
+        super().__init__(**arguments)
+        self.state = state
+
+    def waits(self, context):
+        return context["ti"].map_index == 1
+
+    def end(self, context):
+        end_as(self.state)
+
+
 @a_dag()
 def trigger_rules_over_mapped():
     """Both map indexes of one upstream, the second ending later."""
 
     @task
-    def ends(state, ti=None):
-        time.sleep(8 * ti.map_index)
-        end_as(state)
-
-    @task
     def nothing():
         return []
 
-    mapped = {"__".join(pair): ends.override(task_id="__".join(pair)).expand(state=list(pair)) for pair in PAIRS}
-    mapped["none"] = ends.override(task_id="none").expand(state=nothing())
+    pairs = {"__".join(pair): list(pair) for pair in PAIRS}
+    seen = EmptyOperator(task_id="seen")
+    EndsAfter(task_id="first_ones_ended", after=list(pairs)) >> seen
+
+    def ends(name, states):
+        return Ends.partial(task_id=name, after=[seen.task_id]).expand(state=states)
+
+    mapped = {name: ends(name, states) for name, states in pairs.items()}
+    mapped["none"] = ends("none", nothing())
     for rule, (name, upstream) in product(RULES, mapped.items()):
         upstream >> EmptyOperator(task_id=f"{rule}___{name}", trigger_rule=rule)
 
