@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from .case import Case, End, Group, Kind, Outcome, Over, Task, Turn
+from .case import Case, End, Group, Kind, Outcome, Over, Task, Turn, Wait
 from .comparison import check
 from .reference import Reference
 from .search import search
@@ -41,6 +41,11 @@ NOTHING_TO_MAP_OVER = Case(
         Group(members=(Group(members=(Task(after=(12,)),)),), over=Over(node=11)),
     )
 )
+ENDED_AS_FAILED_BY_ITS_TRIGGER = Case(
+    nodes=(Task(outcomes=(Outcome(End.DEFER, Wait.ENDED_FAILED),)), Task(), Task(after=(1,))),
+    turns=(Turn(), Turn()),
+    fail_fast=True,
+)
 
 
 @pytest.mark.timeout(900)
@@ -65,3 +70,7 @@ def test_each_success_counts_once_another_map_index_was_removed(reference: Refer
 
 def test_there_is_nothing_to_map_over_as_soon_as_what_is_mapped_over_has_failed(reference: Reference) -> None:
     check(NOTHING_TO_MAP_OVER, reference)
+
+
+def test_a_failure_that_a_trigger_reports_stops_no_other_task(reference: Reference) -> None:
+    check(ENDED_AS_FAILED_BY_ITS_TRIGGER, reference)

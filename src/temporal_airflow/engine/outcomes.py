@@ -123,14 +123,10 @@ def resume(ti: TaskInstance, next_method: str | None, now: datetime) -> None:
     ti.scheduled_dttm = now
 
 
-def end_from_trigger(
-    ti: TaskInstance, state: TaskInstanceState, now: datetime, dag: SerializedDAG, session: Session
-) -> None:
-    """A trigger ended its task without running it again (``BaseTaskEndEvent``)."""
+def end_from_trigger(ti: TaskInstance, state: TaskInstanceState, now: datetime, session: Session) -> None:
+    """A trigger ended its task without running it again (``BaseTaskEndEvent``): Airflow stops no others then."""
     if state == TaskInstanceState.FAILED and should_retry(ti):
         retry(ti, now, session)
-    elif state == TaskInstanceState.FAILED:
-        fail(ti, now, dag, session)
     else:
         _end(ti, state, now)
 

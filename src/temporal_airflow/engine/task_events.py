@@ -67,7 +67,7 @@ def trigger_ended(run: OpenRun, event: TriggerEnded, now: datetime) -> None:
         if result.end_state != TaskInstanceState.FAILED or not outcomes.should_retry(ti):
             run.xcoms.write(result.xcoms)
         run.run_task_callbacks(ti, result.end_state, "ended by its trigger")
-        outcomes.end_from_trigger(ti, result.end_state, now, run.dag, run.session)
+        outcomes.end_from_trigger(ti, result.end_state, now, run.session)
     run.stop_decided_tasks()
 
 
