@@ -56,7 +56,7 @@ def cli_page() -> Iterator[str]:
         "Progress and errors go to stderr, data to stdout. `RUN` is a workflow id, or `dag_id/run_id`. Every command "
         "takes `--help`, and `temporal-airflow --version` prints the version."
     )
-    for name, command in group.commands.items():
+    for name, command in all_commands(group):
         yield f"## `{name}`"
         yield command_usage(name, command)
         yield unwrapped(command.help)
@@ -66,6 +66,15 @@ def cli_page() -> Iterator[str]:
             yield table(("argument or option", "value", "meaning"), rows)
     yield "## Exit codes"
     yield table(("code", "meaning"), [(str(code.value), EXIT_CODES[code]) for code in ExitCode])
+
+
+def all_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its name, those of groups too."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def command_usage(name: str, command: Any) -> str:

@@ -52,6 +52,10 @@ class DagRunNotFoundError(InputError):
     """No run with this id is known to the server."""
 
 
+class PoolNotFoundError(InputError):
+    """No pool has this name."""
+
+
 class StateRefusedError(InputError):
     """State that outlives runs can't take a value: there is no room for it."""
 

@@ -19,6 +19,7 @@ BATCH_WORKFLOW_TYPE = "run_airflow_tasks"
 LOAD_WORKFLOW_TYPE = "load_airflow_dag"
 STATE_WORKFLOW_TYPE = "keep_airflow_state"
 ASSETS_WORKFLOW_TYPE = "keep_airflow_assets"
+POOL_WORKFLOW_TYPE = "keep_airflow_pool"
 TASK_ACTIVITY = "run_airflow_task"
 TRIGGER_ACTIVITY = "run_airflow_trigger"
 TURN_ACTIVITY = "await_airflow_turn"
@@ -31,6 +32,7 @@ PAST_RUNS_ACTIVITY = "watch_past_airflow_runs"
 REGISTER_ACTIVITY = "register_airflow_assets"
 PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
+CLOSED_HOLDERS_ACTIVITY = "find_closed_airflow_runs"
 RESPOND_UPDATE = "respond"
 
 DAG_ID_ATTRIBUTE = "AirflowDagId"
@@ -48,6 +50,17 @@ SEARCH_ATTRIBUTES = {
 
 ATTEMPTS_ENDED_SIGNAL = "attempts_ended"
 STOP_SIGNAL = "stop"
+SLOTS_SIGNAL = "slots"
+SLOTS_GRANTED_SIGNAL = "slots_granted"
+DEFINE_POOL_UPDATE = "define"
+DELETE_POOL_UPDATE = "delete"
+
+POOLS_TASK_QUEUE = "airflow-pools"
+"""Where the workflows of pools are: every worker of the namespace serves it besides its own."""
+
+DEFAULT_POOL = "default_pool"
+POOL_PREFIX = "airflow-pool-"
+PARALLELISM_WORKFLOW_ID = "airflow-parallelism"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
@@ -84,6 +97,17 @@ def starting_run(memo: Mapping[str, Any]) -> str:
 def batch_workflow_id(run_workflow_id: str, number: int) -> str:
     """The id of a workflow in which attempts of a run run."""
     return f"tasks-{number}-of-{run_workflow_id}"
+
+
+def pool_workflow_id(name: str) -> str:
+    """The id of the workflow that is a pool of the namespace."""
+    return f"{POOL_PREFIX}{name}"
+
+
+def task_limit_workflow_id(dag_id: str, task_id: str) -> str:
+    """The id of the workflow that keeps ``max_active_tis_per_dag`` of a task."""
+    digest = hashlib.sha256(f"{dag_id}\0{task_id}".encode()).hexdigest()[:12]
+    return f"airflow-limit-{dag_id}-{task_id}-{digest}"
 
 
 def load_workflow_id(dag_id: str, nonce: str) -> str:

@@ -21,6 +21,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import ReplayerConfig, Worker, WorkerConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from temporal_airflow.capacity.pool_worker import build_pool_worker
 from temporal_airflow.data_converter import DATA_CONVERTER, WirePayloadConverter
 from temporal_airflow.engine.airflow_library import use_as_library
 from temporal_airflow.exceptions import InputError, SettingsError
@@ -93,6 +94,7 @@ class TemporalAirflowPlugin(SimplePlugin):
             async with (
                 activities.on(template, self._settings.concurrency, self._settings.waiting_slots),
                 build_trigger_worker(without_plugins, self._settings, activities, worker.task_queue),
+                await build_pool_worker(without_plugins, self._settings.max_cached_workflows),
             ):
                 await super().run_worker(worker, next)
 

@@ -10,6 +10,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import earlier_runs, identifiers, search_attributes
+from temporal_airflow.capacity.submission import shared_limits
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import ENGINE_EPOCH, DagExecutionInput, LoadedDag, Routing
 
@@ -36,7 +37,7 @@ async def start_run(
 
     Raises:
         WorkflowAlreadyStartedError: if there is such a run, open or closed.
-        InputError: if the server can't take it.
+        InputError: if the server can't take it, or it needs a pool that there isn't.
     """
     run, definition = loaded.run, loaded.definition
     execution = DagExecutionInput(
@@ -53,6 +54,7 @@ async def start_run(
         deadlines=loaded.deadlines,
         mutated=loaded.mutated,
         listened_states=loaded.listened_states,
+        shared_limits=await shared_limits(client, loaded),
         earlier_runs=await earlier_runs.for_deadlines(client, run.dag_id, loaded.deadlines),
     )
     state = DagRunState.QUEUED if queued else DagRunState.RUNNING

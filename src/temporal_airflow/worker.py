@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from temporal_airflow import identifiers
+from temporal_airflow.capacity.pool_worker import build_pool_worker
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
@@ -94,6 +95,7 @@ async def run_worker(
     settings.make_data_folder()
     activities = TaskActivities(client, settings.large_xcom_path)
     workers = _build_workers(client, settings, activities, task_queue, queues)
+    workers.append(await build_pool_worker(client, settings.max_cached_workflows))
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(activities.on(template, settings.concurrency, settings.waiting_slots))
         for worker in workers:

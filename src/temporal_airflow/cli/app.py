@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from temporal_airflow.cli import cancel, dev, doctor, list_runs, logs, respond, run, status, trigger, worker, xcom
+from temporal_airflow.cli import (
+    cancel,
+    dev,
+    doctor,
+    list_runs,
+    logs,
+    pools,
+    respond,
+    run,
+    status,
+    trigger,
+    worker,
+    xcom,
+)
 
 EPILOG = (
     "Exit codes: 0 success, 1 the run failed, 2 wrong usage or input, 3 no server, 130 interrupted. "
@@ -48,3 +61,5 @@ for name, command in (
     ("doctor", doctor.doctor),
 ):
     app.command(name)(command)
+
+app.add_typer(pools.app, name="pools")

@@ -18,6 +18,7 @@ from temporal_airflow.engine import snapshot as snapshots
 from temporal_airflow.engine.allowance import Allowance
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
+    AskForSlots,
     AssetEventsPublished,
     AssetsRegistered,
     AttemptLost,
@@ -27,6 +28,7 @@ from temporal_airflow.engine.events import (
     Event,
     InputGiven,
     PastRunsKnown,
+    SlotsGranted,
     StepAgain,
     TaskEnded,
     TaskKey,
@@ -167,6 +169,7 @@ class DagRunEngine:
             else:
                 run.commands.append(StepAgain())
             self._scheduling.take_changes()
+            run.commands += run.claims.commands()
             run.write_rows()
             self._record = self._xcoms = None
             return run.commands
@@ -184,6 +187,14 @@ class DagRunEngine:
         if self._xcoms is None:
             self._xcoms = self._run.xcoms.records()
         return self._xcoms
+
+    def slots_statement(self, keeper: str) -> AskForSlots:
+        """Everything that the workflow which keeps a shared limit would have to know if it knew nothing."""
+        return self._run.claims.statement(keeper, self._run.instances)
+
+    def keepers(self) -> list[str]:
+        """Ids of workflows that keep slots of shared limits for this run, or are asked for some."""
+        return self._run.claims.keepers()
 
     def write(self, write: RunWrite, now: datetime) -> WriteAnswer:
         """Take what a running task, of this or another run, writes before it goes on.
@@ -246,7 +257,7 @@ class DagRunEngine:
         """Free the database; records stay readable."""
         self._run.database.dispose()
 
-    def _apply(self, event: Event, now: datetime) -> None:  # noqa: C901  # a table: a case for each event
+    def _apply(self, event: Event, now: datetime) -> None:  # noqa: C901, PLR0912  # a table: a case for each event
         match event:
             case TaskEnded():
                 task_events.task_ended(self._run, event, now)
@@ -270,6 +281,8 @@ class DagRunEngine:
                     self._announce()
             case TimePassed():
                 pass
+            case SlotsGranted(tickets):
+                self._run.queue.granted(tickets)
             case PastRunsKnown(answer):
                 self._run.past_runs.take(answer)
                 self._run.instances.touch_all()

@@ -13,12 +13,14 @@ from typing import NamedTuple
 from temporal_airflow.models import (
     CallbackInput,
     DeadlineCallbackInput,
+    HeldSlots,
     InputResponse,
     PastRuns,
     PastRunsQuestion,
     PublishAssetEventsInput,
     RegisterAssetsInput,
     RunListenersInput,
+    SlotRequest,
     TaskExecutionInput,
     TaskExecutionResult,
     TriggerInput,
@@ -67,6 +69,13 @@ class TimePassed:
 @dataclass(frozen=True)
 class TurnCome:
     """A queued run may start."""
+
+
+@dataclass(frozen=True)
+class SlotsGranted:
+    """The answer to requests of :class:`AskForSlots`, by their tickets."""
+
+    tickets: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ Event = (
     | TimePassed
     | CancelRequested
     | PastRunsKnown
+    | SlotsGranted
     | TurnCome
 )
 
@@ -184,6 +194,25 @@ class NotifyListeners:
 @dataclass(frozen=True)
 class AwaitTurn:
     """Wait until the DAG has room for another active run; the answer is :class:`TurnCome`."""
+
+
+@dataclass(frozen=True)
+class AskForSlots:
+    """Tell who keeps a limit that runs share what is asked of it and given back; the answer is :class:`SlotsGranted`.
+
+    Attributes:
+        keeper: id of the workflow that keeps the limit.
+        requests: of task instances that wait.
+        holds: slots that count in another way from now on.
+        returns: tickets of requests that are withdrawn, and of slots that are free again.
+        size: of a limit that no user has set.
+    """
+
+    keeper: str
+    requests: tuple[SlotRequest, ...] = ()
+    holds: tuple[HeldSlots, ...] = ()
+    returns: tuple[int, ...] = ()
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -240,4 +269,5 @@ Command = (
     | StepAgain
     | WatchPastRuns
     | AwaitTurn
+    | AskForSlots
 )

@@ -19,6 +19,7 @@ from temporal_airflow.engine import human_input, lost_tasks, outcomes, records
 from temporal_airflow.engine.assets import RunAssets
 from temporal_airflow.engine.attempts import AttemptInputs, InFlight, TaskHistory, key_of
 from temporal_airflow.engine.capacity import StartQueue
+from temporal_airflow.engine.claims import Claims
 from temporal_airflow.engine.database import PatientSession, RunDatabase
 from temporal_airflow.engine.deadlines import Deadlines
 from temporal_airflow.engine.events import (
@@ -84,7 +85,8 @@ class OpenRun:
         self.mutations = TaskMutations(execution.mutated)
         self.deadlines = Deadlines(execution, dag_run, self.session)
         self.growth = Growth(dag_run, self.dag, self.instances, self.session)
-        self.queue = StartQueue(self.instances, self.dag)
+        self.claims = Claims(execution.shared_limits, dag_run.dag_id)
+        self.queue = StartQueue(self.instances, self.dag, self.claims)
         self.assets = RunAssets(execution)
         self.inputs = AttemptInputs(execution, dag_run, self.xcoms, self.assets, self.instances)
         self.memory = TaskMemory(Routing(task_queue=execution.task_queue, route_queues=execution.route_queues))
@@ -145,6 +147,7 @@ class OpenRun:
         self.mutations.apply(ti for _, ti in known if ti is not None)
         for key, ti in known:
             self._records.put(key)
+            self.claims.observe(key, ti, out=key in self.in_flight)
             self.waiting.put(key, None if ti is None else records.wakes_at(ti, self.session))
         self._unwritten += len(changed)
         return changed
@@ -317,12 +320,18 @@ class OpenRun:
             return None
         return records.task_instance(ti, history.error, history.lost, self.waiting.moment_of(key))
 
+    def _held_up(self, record: TaskInstanceRecord) -> str | None:
+        """Why a task instance that is ready hasn't been started."""
+        if record.state != TaskInstanceState.SCHEDULED or self.queued:
+            return None
+        return self.queue.why_not(self.instances[TaskKey(record.task_id, record.map_index)])
+
     def _with_waits(self, record: TaskInstanceRecord, requests: int) -> TaskInstanceRecord:
         """A record with what its task waits for outside the run; its question is cut to its share of room."""
         updates: dict[str, object] = {}
         request = self._histories.get(TaskKey(record.task_id, record.map_index), NO_HISTORY).input_request
         if request is not None and record.state in human_input.ANSWERABLE:
             updates["input_request"] = human_input.shown(request, requests)
-        if not self.ended and (reason := self.past_runs.reason(record.task_id, record.state)):
+        if not self.ended and (reason := self.past_runs.reason(record.task_id, record.state) or self._held_up(record)):
             updates["waits_for"] = reason
         return record.model_copy(update=updates) if updates else record

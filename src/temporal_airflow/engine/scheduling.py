@@ -139,4 +139,6 @@ class Scheduling:
             if ti.next_method is None:
                 run.history_of(key_of(ti)).new_try()
             allowance.spend(size=run.start(ti, now))
+        run.instances.settle()
+        run.queue.ask()
         return True

@@ -24,6 +24,7 @@ def take(run: OpenRun, frontier: Frontier, drawn_ids: int) -> RunSnapshot:
     """Everything there is to know of a run between two steps; what it waits for elsewhere is to be asked for again."""
     alarmed, candidates = frontier.kept()
     keys = [key_of(ti) for ti in run.instances]
+    claims, tickets = run.claims.kept()
     waits = {key: out.deferral for key, out in run.in_flight.items() if out.deferral and not out.stopping}
     return RunSnapshot(
         schema_version=SCHEMA_VERSION,
@@ -51,6 +52,8 @@ def take(run: OpenRun, frontier: Frontier, drawn_ids: int) -> RunSnapshot:
         deadlines=run.deadlines.kept(),
         assets=run.assets.kept(),
         past_runs=run.past_runs.kept(),
+        claims=claims,
+        tickets=tickets,
     )
 
 
@@ -71,6 +74,7 @@ def resume(execution: DagExecutionInput, snapshot: RunSnapshot) -> OpenRun:
     run.deadlines.resume(snapshot.deadlines)
     run.assets.resume(snapshot.assets)
     run.past_runs.resume(snapshot.past_runs)
+    run.claims.resume(snapshot.claims, snapshot.tickets)
     return run
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Operator = Any
 """A task of a parsed DAG: an operator, or a mapped operator whose arguments are in ``partial_kwargs``."""
 
-DEFAULT_POOL = "default_pool"
 BUILTIN_REFERENCES = {"airflow.sdk.definitions.deadline", "airflow.models.deadline"}
 """Modules of Airflow's own reference points of deadlines."""
 
@@ -41,7 +40,7 @@ class Refusal:
     of_dag: Callable[[DAG], bool] | None = None
 
 
-def _argument(task: Operator, name: str, default: Any = None) -> Any:
+def argument(task: Operator, name: str, default: Any = None) -> Any:
     """An operator's argument, mapped or not."""
     if name in getattr(task, "partial_kwargs", {}):
         return task.partial_kwargs[name]
@@ -54,7 +53,7 @@ def _class_names(task: Operator) -> set[str]:
 
 
 def _has_assets(task: Operator, name: str) -> bool:
-    return bool(_argument(task, name))
+    return bool(argument(task, name))
 
 
 def deadline_alerts(dag: DAG) -> list[DeadlineAlert]:
@@ -81,16 +80,6 @@ def _listens_to_assets() -> bool:
 
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
-        "pools other than default_pool",
-        "remove pool=..., or limit the run with max_active_tasks or max_active_tis_per_dagrun",
-        of_task=lambda task: _argument(task, "pool", DEFAULT_POOL) != DEFAULT_POOL,
-    ),
-    Refusal(
-        "max_active_tis_per_dag (a limit across runs)",
-        "use max_active_tis_per_dagrun",
-        of_task=lambda task: _argument(task, "max_active_tis_per_dag") is not None,
-    ),
-    Refusal(
         "outlets with listeners of assets (on_asset_changed, on_asset_event_emitted)",
         "disable the plugin that listens",
         of_task=lambda task: _has_assets(task, "outlets") and _listens_to_assets(),
@@ -103,12 +92,12 @@ REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         "run_as_user",
         "run the worker as that user",
-        of_task=lambda task: bool(_argument(task, "run_as_user")),
+        of_task=lambda task: bool(argument(task, "run_as_user")),
     ),
     Refusal(
         "a task's own executor",
         "remove executor=...: tasks run where a worker serves their queue",
-        of_task=lambda task: bool(_argument(task, "executor")),
+        of_task=lambda task: bool(argument(task, "executor")),
     ),
     Refusal(
         "tasks in another language (@task.stub)",

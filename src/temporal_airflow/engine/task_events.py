@@ -107,6 +107,7 @@ def task_stopped(run: OpenRun, event: TaskStopped, now: datetime) -> None:
         attempt_lost(run, AttemptLost(event.key, event.try_number, "cancelled, but not by the run"), now)
         return
     run.in_flight.pop(event.key, None)
+    run.instances.changed[event.key] = None
     if run.instances[event.key].state in State.finished:
         run.history_of(event.key).error = STOPPED
 

@@ -43,6 +43,19 @@ from temporal_airflow.models.batches import (
     OpenAttempt,
     OpenBatch,
 )
+from temporal_airflow.models.capacity import (
+    ClosedHoldersInput,
+    HeldSlots,
+    HolderState,
+    PoolDefinition,
+    PoolState,
+    PoolStats,
+    SharedLimits,
+    SlotGrant,
+    SlotHolder,
+    SlotMessage,
+    SlotRequest,
+)
 from temporal_airflow.models.deadlines import DeadlineAlert, DeadlineRecord, EarlierRun
 from temporal_airflow.models.deferrals import Deferral, StartingTrigger
 from temporal_airflow.models.human_input import InputRequest, InputResponse, InputUser, InputWait
@@ -75,6 +88,7 @@ from temporal_airflow.models.runs import (
 )
 from temporal_airflow.models.snapshots import (
     KeptAssets,
+    KeptClaim,
     KeptDeferral,
     KeptFlight,
     KeptHistory,
@@ -121,6 +135,7 @@ __all__ = [
     "BundleReference",
     "CallbackInput",
     "CatalogueChange",
+    "ClosedHoldersInput",
     "DagDefinition",
     "DagDescription",
     "DagExecutionInput",
@@ -134,11 +149,14 @@ __all__ = [
     "EarlierRun",
     "EventQuestion",
     "FileAssets",
+    "HeldSlots",
+    "HolderState",
     "InputRequest",
     "InputResponse",
     "InputUser",
     "InputWait",
     "KeptAssets",
+    "KeptClaim",
     "KeptDeferral",
     "KeptFlight",
     "KeptHistory",
@@ -158,6 +176,9 @@ __all__ = [
     "PastRuns",
     "PastRunsQuestion",
     "PastTaskInstance",
+    "PoolDefinition",
+    "PoolState",
+    "PoolStats",
     "PublishAssetEventsInput",
     "PublishedAssetEvents",
     "RegisterAssetsInput",
@@ -170,6 +191,11 @@ __all__ = [
     "SealedKwargs",
     "SealedState",
     "SerializedXCom",
+    "SharedLimits",
+    "SlotGrant",
+    "SlotHolder",
+    "SlotMessage",
+    "SlotRequest",
     "StartingTrigger",
     "StateChange",
     "TableRows",

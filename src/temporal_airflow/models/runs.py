@@ -14,6 +14,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, fie
 
 from temporal_airflow.models.assets import FileAssets
 from temporal_airflow.models.base import BundleReference, CompactModel, WireModel
+from temporal_airflow.models.capacity import SharedLimits
 from temporal_airflow.models.deadlines import DeadlineAlert, DeadlineRecord, EarlierRun
 from temporal_airflow.models.deferrals import StartingTrigger
 from temporal_airflow.models.human_input import InputRequest
@@ -54,6 +55,8 @@ class DagDefinition(WireModel):
         task_count: task instances known before the run starts.
         warnings: what the user should know, though it stops nothing.
         starting_triggers: by task, for those that Airflow defers without running them first.
+        pools: that its tasks name, each with the most ``pool_slots`` that one of them needs.
+        tasks_limited: ``max_active_tis_per_dag`` by task.
         assets: of all DAGs of the file; None if it was loaded by a release that knew of none.
     """
 
@@ -65,6 +68,8 @@ class DagDefinition(WireModel):
     warnings: tuple[str, ...] = ()
     starting_triggers: dict[str, StartingTrigger] = Field(default_factory=dict)
     assets: FileAssets | None = None
+    pools: dict[str, int] = Field(default_factory=dict)
+    tasks_limited: dict[str, int] = Field(default_factory=dict)
 
     def serialized_dag(self) -> dict[str, Any]:
         """The dictionary that ``DagSerialization.from_dict`` takes."""
@@ -111,6 +116,7 @@ class RunLimits(WireModel):
         batch_size: attempts in a batch, at most.
         hold_from_events: length of a history from which nothing more is started until the run can go on in a new one.
         hold_from_bytes: the same by the size of the history.
+        parallelism: most tasks that run at once in the namespace; None if that isn't limited.
     """
 
     heartbeat_timeout: float = DEFAULT_HEARTBEAT_TIMEOUT
@@ -130,6 +136,7 @@ class RunLimits(WireModel):
     batch_size: int = 100
     hold_from_events: int = 30_000
     hold_from_bytes: int = 20_000_000
+    parallelism: int | None = None
 
 
 class RunProgress(WireModel):
@@ -162,6 +169,7 @@ class DagExecutionInput(WireModel):
         listened_states: states of runs that plugins listen to.
         queued: whether it waits in the state queued: for its ``run_after``, and for room under ``max_active_runs``.
         progress: where it goes on, if it has begun in another execution.
+        shared_limits: across runs; None if there are none for this run.
     """
 
     schema_version: int = 1
@@ -179,6 +187,7 @@ class DagExecutionInput(WireModel):
     earlier_runs: tuple[EarlierRun, ...] = ()
     listened_states: tuple[str, ...] = ()
     progress: RunProgress | None = None
+    shared_limits: SharedLimits | None = None
 
 
 class TurnInput(WireModel):

@@ -78,6 +78,22 @@ class KeptTriggeredRun(KeptTask):
     triggered: TriggeredRun
 
 
+class KeptClaim(KeptTask):
+    """Slots of shared limits that a task instance has, or asks for.
+
+    Attributes:
+        held: tickets by the workflow that keeps the limit.
+        asks: the workflow of which it asks for slots, and the ticket.
+        started: whether it has begun with what it holds.
+        deferred: whether it waits for a trigger.
+    """
+
+    held: dict[str, int] = Field(default_factory=dict)
+    asks: tuple[str, int] | None = None
+    started: bool = False
+    deferred: bool = False
+
+
 class KeptAssets(CompactModel):
     """What of the run's assets is on its way.
 
@@ -127,6 +143,8 @@ class RunSnapshot(CompactModel):
         xcoms: all of the run.
         task_states: all entries of state stores, expired or not.
         triggered_runs: by try.
+        claims: on slots of shared limits.
+        tickets: how many requests for slots there have been.
         deadlines: which of the run's deadline alerts each row stands for, by the row's id.
     """
 
@@ -149,6 +167,8 @@ class RunSnapshot(CompactModel):
     deadlines: dict[str, int] = Field(default_factory=dict)
     assets: KeptAssets = KeptAssets()
     past_runs: KeptPast = KeptPast()
+    claims: tuple[KeptClaim, ...] = ()
+    tickets: int = 0
 
     def compressed(self) -> bytes:
         """As it travels."""

@@ -101,6 +101,8 @@ def _load(request: LoadDagInput) -> LoadedDag:
         warnings=tuple(support.warnings(dag)),
         starting_triggers=starting_triggers(dag, serialized_dag),
         assets=file_assets.of_file(dag, others, bundle.name),
+        pools=_pools(dag),
+        tasks_limited=_tasks_limited(dag),
     )
     deadlines = dag_deadlines.alerts(dag)
     return LoadedDag(
@@ -112,6 +114,21 @@ def _load(request: LoadDagInput) -> LoadedDag:
         mutated=mutated_task_instances(serialized_dag, run, limits),
         listened_states=run_listeners.listened_states(),
     )
+
+
+def _pools(dag: DAG) -> dict[str, int]:
+    """The pools that tasks name, each with the most slots that one of them needs."""
+    pools: dict[str, int] = {}
+    for task in dag.tasks:
+        name, slots = support.argument(task, "pool", "default_pool"), support.argument(task, "pool_slots", 1)
+        pools[name] = max(slots, pools.get(name, 0))
+    return pools
+
+
+def _tasks_limited(dag: DAG) -> dict[str, int]:
+    """``max_active_tis_per_dag`` of the tasks that have it."""
+    limits = {task.task_id: support.argument(task, "max_active_tis_per_dag") for task in dag.tasks}
+    return {task_id: limit for task_id, limit in limits.items() if limit is not None}
 
 
 def _reference(bundle: BaseDagBundle, dag: DAG) -> BundleReference:

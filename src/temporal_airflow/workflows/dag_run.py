@@ -18,6 +18,7 @@ from temporal_airflow import identifiers
 from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
 from temporal_airflow.engine.events import (
+    AskForSlots,
     AwaitTurn,
     CancelRequested,
     Command,
@@ -27,6 +28,7 @@ from temporal_airflow.engine.events import (
     RegisterAssets,
     RunCallbacks,
     RunDeadlineCallback,
+    SlotsGranted,
     StartTask,
     StartTrigger,
     StepAgain,
@@ -45,6 +47,7 @@ from temporal_airflow.models import (
     Routing,
     RunSnapshot,
     RunWrite,
+    SlotGrant,
     TaskStateQuestion,
     TaskStateValue,
     WriteAnswer,
@@ -61,6 +64,7 @@ from temporal_airflow.workflows.callbacks import Callbacks
 from temporal_airflow.workflows.continuation import Continuation
 from temporal_airflow.workflows.details import state_table
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.slot_messages import SlotMessages
 
 DETAILS_INTERVAL = timedelta(seconds=1)
 BREATH = timedelta(milliseconds=1)
@@ -96,12 +100,14 @@ class ExecuteAirflowDagWorkflow:
             self._engine = DagRunEngine.restore(
                 execution, RunSnapshot.decompressed(execution.progress.compressed_snapshot), now
             )
+        self._slots = SlotMessages(execution.run.logical_date, self._engine.slots_statement)
 
     @workflow.run
     async def run(self, execution: DagExecutionInput) -> DagExecutionResult:  # noqa: ARG002  # __init__ has taken it
         """Run the DAG; ends normally whatever the run's state, because a failed DAG run is a result too."""
         engine = self._engine
         self._batches.watch()
+        self._slots.repeat(engine.keepers())
         try:
             while True:
                 for command in engine.step(workflow.now(), self._inbox.take(engine.most_events)):
@@ -137,6 +143,13 @@ class ExecuteAirflowDagWorkflow:
         """Take note of attempts that ran in a batch."""
         self._continuation.message_came()
         self._batches.ended(reports)
+
+    @workflow.signal(name=identifiers.SLOTS_GRANTED_SIGNAL)
+    def slots_granted(self, grant: SlotGrant) -> None:
+        """Take note of slots that may be used, unless another run of this id is meant."""
+        self._continuation.message_came()
+        if grant.first_run_id == workflow.info().first_execution_run_id:
+            self._inbox.put(SlotsGranted(grant.tickets))
 
     @workflow.update(name="write")
     def write(self, writes: list[RunWrite]) -> list[WriteAnswer]:
@@ -200,14 +213,20 @@ class ExecuteAirflowDagWorkflow:
 
     def _may_continue(self) -> bool:
         """Whether the run is to go on in a new execution, and nothing would be lost if it did now."""
-        awaited = (self._attempts.busy, self._batches.busy, self._callbacks.open, self._beyond.recording)
+        awaited = (
+            self._attempts.busy,
+            self._batches.busy,
+            self._callbacks.open,
+            self._beyond.recording,
+            self._slots.sending,
+        )
         unread = self._inbox or self._steps_again
         return self._continuation.is_wanted and not (unread or any(awaited)) and workflow.all_handlers_finished()
 
     def _is_over(self) -> bool:
-        return self._engine.finished and not self._callbacks.open
+        return self._engine.finished and not self._callbacks.open and not self._slots.open
 
-    def _carry_out(self, command: Command) -> None:  # noqa: C901  # a table: a case for each command
+    def _carry_out(self, command: Command) -> None:  # noqa: C901, PLR0912  # a table: a case for each command
         match command:
             case StartTask():
                 self._start_task(command)
@@ -227,6 +246,8 @@ class ExecuteAirflowDagWorkflow:
                 self._steps_again = True
             case AwaitTurn():
                 self._beyond.await_turn()
+            case AskForSlots():
+                self._slots.tell(command)
             case WatchPastRuns(question):
                 self._beyond.watch_past_runs(question)
             case RegisterAssets() | PublishAssetEvents():

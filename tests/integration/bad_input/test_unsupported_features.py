@@ -34,13 +34,11 @@ OWN_REFERENCE = "type('Own', (type(DeadlineReference.DAGRUN_QUEUED_AT).__mro__[1
 DEADLINE = "DeadlineAlert({}, interval=timedelta(1), callback={})"
 # What uses a feature, by the feature's first words.
 TASKS = {
-    "pools other than default_pool": [
-        "EmptyOperator(task_id='t', pool='small')",
-        "EmptyOperator.partial(task_id='t', pool='small').expand(doc=['a'])",
-    ],
-    "max_active_tis_per_dag": ["EmptyOperator(task_id='t', max_active_tis_per_dag=1)"],
     "outlets": ["EmptyOperator(task_id='t', outlets=[Asset('a')])"],
-    "run_as_user": ["EmptyOperator(task_id='t', run_as_user='somebody')"],
+    "run_as_user": [
+        "EmptyOperator(task_id='t', run_as_user='somebody')",
+        "EmptyOperator.partial(task_id='t', run_as_user='somebody').expand(doc=['a'])",
+    ],
     "a task's own executor": ["EmptyOperator(task_id='t', executor='LocalExecutor')"],
     "tasks in another language": ["task.stub(t)()"],
 }
@@ -125,6 +123,6 @@ async def test_a_feature_that_this_version_can_not_run(
 
 
 def test_what_is_refused_names_dag_task_feature_and_remedy(refused: Refusals, dags: Path) -> None:
-    (dags / "pool.py").write_text(DAG_WITH.format(dag="'d'", task=TASKS["pools other than default_pool"][0]))
-    said = refused.run("pool.py")
-    assert "DAG 'd', task 't' uses pools other than default_pool: remove pool=..., or limit the run with" in said
+    (dags / "other_user.py").write_text(DAG_WITH.format(dag="'d'", task=TASKS["run_as_user"][0]))
+    said = refused.run("other_user.py")
+    assert "DAG 'd', task 't' uses run_as_user: run the worker as that user" in said

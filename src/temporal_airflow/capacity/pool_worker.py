@@ -1,0 +1,58 @@
+"""Serves the pools of a namespace. It must not know what a run is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.service import ServiceClient
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+
+from temporal_airflow import identifiers
+from temporal_airflow.capacity.holder_check import HolderCheck
+from temporal_airflow.capacity.pool_client import PoolClient
+from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
+
+STICKY_TIMEOUT = timedelta(seconds=1)
+"""How long a pool waits for the worker that has it in memory: all runs that use it would wait with it."""
+
+LEAVING = timedelta(seconds=1)
+"""For what a worker does for pools when it stops; another one does it again."""
+
+
+async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker:
+    """The worker of all pools of a namespace: every worker serves them besides its own task queue.
+
+    Args:
+        client: connected to the server.
+        max_cached_workflows: 0 for one that leaves soon, so that nothing waits for it.
+    """
+    client = await _connected_anew(client)
+    return Worker(
+        client,
+        task_queue=identifiers.POOLS_TASK_QUEUE,
+        workflows=[KeepAirflowPoolWorkflow],
+        activities=[HolderCheck(client).find_closed_airflow_runs],
+        max_cached_workflows=max_cached_workflows,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=LEAVING,
+    )
+
+
+@asynccontextmanager
+async def serving_pools(client: Client) -> AsyncIterator[PoolClient]:
+    """Pools, served by this process too: there may be no worker yet."""
+    async with await build_pool_worker(client, max_cached_workflows=0):
+        yield PoolClient(client)
+
+
+async def _connected_anew(client: Client) -> Client:
+    """The same client on a connection of its own: the SDK takes one worker of a task queue on each."""
+    service_client = await ServiceClient.connect(client.service_client.config)
+    config = client.config()
+    config["service_client"], config["plugins"] = service_client, []
+    return Client(**config)

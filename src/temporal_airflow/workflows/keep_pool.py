@@ -1,0 +1,150 @@
+"""The workflow that is a pool of the namespace, or keeps another limit across runs in the same way.
+
+Runs tell it what they want and give back, it tells runs what they may use. One decision is taken for everything that
+has come in, so that a burst costs as little as one request. Slots of runs that are no more are found by asking the
+server for those runs that have been silent for a lease. It must not know Airflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError
+
+from temporal_airflow import identifiers
+from temporal_airflow.capacity.pool_memo import memo_of
+from temporal_airflow.capacity.slot_book import HolderKey, SlotBook, key_of
+from temporal_airflow.models import (
+    ClosedHoldersInput,
+    PoolDefinition,
+    PoolState,
+    PoolStats,
+    SlotGrant,
+    SlotHolder,
+    SlotMessage,
+)
+from temporal_airflow.workflows.activities import WITHOUT_END
+
+LOOK_TIMEOUT = timedelta(seconds=60)
+"""Of one attempt to find out which runs are still open; there is always another."""
+
+RUN_IS_GONE = "not found"
+"""What the server says of a run that has ended."""
+
+
+@workflow.defn(name=identifiers.POOL_WORKFLOW_TYPE, sandboxed=False)
+class KeepAirflowPoolWorkflow:
+    """Keeps the slots of one pool."""
+
+    @workflow.init
+    def __init__(self, state: PoolState) -> None:
+        self._state = state
+        self._book = SlotBook(state)
+        self._messages_left = state.messages_per_run
+        self._telling = 0
+        self._has_news = True
+        self._heard: set[HolderKey] = set()
+
+    @workflow.run
+    async def run(self, state: PoolState) -> None:  # noqa: ARG002  # __init__ has taken it
+        """Give slots until nobody needs the pool any more, or it is time to continue in a new run."""
+        asyncio.create_task(self._look_after_holders(), name="looks after holders")  # noqa: RUF006
+        while not (self._is_over or self._worn_out):
+            self._has_news = False
+            for key, tickets in self._book.grant().items():
+                asyncio.create_task(self._tell(key, tickets), name="grants slots")  # noqa: RUF006
+            await workflow.wait_condition(lambda: self._has_news or self._worn_out)
+        # an execution that has ended sends nothing, so everything must have been sent
+        await workflow.wait_condition(lambda: not self._telling and workflow.all_handlers_finished())
+        if not self._is_over:
+            workflow.continue_as_new(self._next_state())
+
+    @workflow.signal(name=identifiers.SLOTS_SIGNAL)
+    def slots(self, message: SlotMessage) -> None:
+        """Take note of what a run wants and gives back."""
+        self._book.take(message)
+        self._heard.add(key_of(message.holder))
+        self._messages_left -= 1
+        self._has_news = True
+
+    @workflow.update(name=identifiers.DEFINE_POOL_UPDATE)
+    def define(self, definition: PoolDefinition) -> None:
+        """Set the pool anew."""
+        self._book.define(definition)
+        self._remember()
+
+    @workflow.update(name=identifiers.DELETE_POOL_UPDATE)
+    def delete(self) -> None:
+        """Give no slots any more; who has some goes on."""
+        self._book.delete()
+        self._remember()
+
+    @delete.validator
+    def _check_delete(self) -> None:
+        if self._book.deleted:
+            raise ApplicationError("deleted already")
+
+    @workflow.query(name="stats")
+    def stats(self) -> PoolStats:
+        """How the pool is used."""
+        return self._book.stats()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._book.deleted and not self._book.in_use
+
+    @property
+    def _worn_out(self) -> bool:
+        return self._messages_left <= 0 or workflow.info().is_continue_as_new_suggested()
+
+    def _remember(self) -> None:
+        """Let lists show what the pool is now."""
+        workflow.upsert_memo(memo_of(self._book.definition, deleted=self._book.deleted))
+        self._has_news = True
+
+    def _next_state(self) -> PoolState:
+        return self._state.model_copy(
+            update={
+                "definition": self._book.definition,
+                "deleted": self._book.deleted,
+                "holders": tuple(self._book.state()),
+                "arrivals": self._book.arrivals,
+            }
+        )
+
+    async def _tell(self, key: HolderKey, tickets: tuple[int, ...]) -> None:
+        """Tell a run what it may use; if it is no more, nobody has it."""
+        grant = SlotGrant(first_run_id=key.first_run_id, tickets=tickets)
+        run = workflow.get_external_workflow_handle(key.workflow_id)
+        self._telling += 1
+        try:
+            await run.signal(identifiers.SLOTS_GRANTED_SIGNAL, grant)
+        except FailureError as error:
+            if RUN_IS_GONE not in str(error):
+                workflow.logger.warning("Run %s can't be told of its slots: %s", key.workflow_id, error)
+            self._book.drop(key)  # if it is there all the same, it asks again
+            self._has_news = True
+        finally:
+            self._telling -= 1
+
+    async def _look_after_holders(self) -> None:
+        while True:
+            await workflow.wait_condition(lambda: self._book.in_use)
+            await workflow.sleep(self._state.lease, summary="lease")
+            silent = tuple(holder for holder in self._book.holders() if key_of(holder) not in self._heard)
+            self._heard.clear()
+            if not silent:
+                continue
+            closed: tuple[SlotHolder, ...] = await workflow.execute_activity(
+                identifiers.CLOSED_HOLDERS_ACTIVITY,
+                ClosedHoldersInput(holders=silent),
+                result_type=tuple[SlotHolder, ...],
+                start_to_close_timeout=LOOK_TIMEOUT,
+                retry_policy=WITHOUT_END,
+                summary=f"{len(silent)} silent runs",
+            )
+            for holder in closed:
+                self._book.drop(key_of(holder))
+                self._has_news = True

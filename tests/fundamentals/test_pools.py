@@ -1,0 +1,92 @@
+"""Pools and limits across runs: what is shared is never used by more than there is room for, and never lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from run_bench import RunBench
+from temporal_airflow.capacity.pool_client import PoolClient
+from temporal_airflow.capacity.pool_worker import serving_pools
+from temporal_airflow.exceptions import InputError, PoolNotFoundError
+from temporal_airflow.models import PoolDefinition
+from waiting import until
+
+
+@pytest_asyncio.fixture
+async def pools(bench: RunBench) -> AsyncIterator[PoolClient]:
+    async with serving_pools(bench.temporal) as pools:
+        yield pools
+
+
+def most_at_once(bench: RunBench) -> int:
+    """How many tasks of all runs ran at the same moment."""
+    events = sorted((float(line.split()[0]), line.split()[1]) for line in bench.notes("uses"))
+    running = most = 0
+    for _, what in events:
+        running += 1 if what == "begins" else -1
+        most = max(most, running)
+    return most
+
+
+def order(bench: RunBench) -> list[str]:
+    return [line.split()[4] for line in bench.notes("uses") if line.split()[1] == "begins"]
+
+
+async def test_no_more_tasks_of_all_runs_run_than_their_pool_has_slots(bench: RunBench, pools: PoolClient) -> None:
+    await pools.set(PoolDefinition(name="narrow", slots=2))
+    async with bench.worker(concurrency=8):
+        runs = [await bench.start("pools.py", "in_a_pool") for _ in range(2)]
+        ends = [await bench.end(run) for run in runs]
+    assert {end.state for end in ends} == {"success"}
+    assert most_at_once(bench) == 2
+    stats = await pools.stats("narrow")
+    assert stats is not None
+    assert (stats.running, stats.open) == (0, 2)
+
+
+async def test_the_most_important_task_gets_the_next_slot(bench: RunBench, pools: PoolClient) -> None:
+    await pools.set(PoolDefinition(name="narrow", slots=1))
+    ended = await bench.run("pools.py", "in_a_pool")
+    assert ended.state == "success"
+    assert order(bench) == ["works3", "works2", "works1", "works0"]
+
+
+async def test_a_pool_can_be_read_without_a_worker_and_is_gone_once_it_is_deleted(
+    bench: RunBench, pools: PoolClient
+) -> None:
+    pool = PoolDefinition(name="read", slots=3, description="to be read", include_deferred=True)
+    await pools.set(pool)
+    assert await pools.get("read") == pool
+    await until("the pool is listed", lambda: listed(pools, "read"))
+    await pools.delete("read")
+    with pytest.raises(PoolNotFoundError, match="Pool read does not exist"):
+        await pools.get("read")
+    with pytest.raises(PoolNotFoundError, match="Pool read does not exist"):
+        await pools.delete("read")
+    with pytest.raises(InputError, match="default_pool cannot be deleted"):
+        await pools.delete("default_pool")
+
+
+async def listed(pools: PoolClient, name: str) -> bool:
+    return name in [pool.name for pool in await pools.all()]
+
+
+async def test_a_run_is_refused_that_would_wait_for_ever(bench: RunBench, pools: PoolClient) -> None:
+    await pools.set(PoolDefinition(name="narrow", slots=2))
+    await pools.set(PoolDefinition(name="tiny", slots=2))
+    await until("the pool is listed", lambda: listed(pools, "narrow"))
+    with pytest.raises(InputError, match=r"pool 'nawwor', which does not exist\. Did you mean 'narrow'"):
+        await bench.start("pools.py", "in_an_unknown_pool")
+    with pytest.raises(InputError, match="needs pool_slots=3, and pool 'tiny' has 2 slots"):
+        await bench.start("pools.py", "in_too_small_a_pool")
+
+
+async def test_a_task_with_a_limit_per_dag_runs_once_at_a_time_in_all_runs(bench: RunBench) -> None:
+    async with bench.worker(concurrency=8):
+        runs = [await bench.start("pools.py", "one_of_a_task") for _ in range(3)]
+        ends = [await bench.end(run) for run in runs]
+    assert {end.state for end in ends} == {"success"}
+    assert most_at_once(bench) == 1
