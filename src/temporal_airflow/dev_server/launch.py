@@ -34,6 +34,8 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": '"10ms"',
     "history.maxTotalUpdates": "20000",
     "system.enableActivityEagerExecution": "true",
+    "matching.useNewMatcher": "true",
+    "matching.enableFairness": "true",
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
 }
