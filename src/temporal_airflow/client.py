@@ -50,6 +50,7 @@ from temporal_airflow.run_filters import RunFilter
 from temporal_airflow.run_list import RunList
 from temporal_airflow.run_reader import RunReader, is_unanswered
 from temporal_airflow.run_starting import start_run
+from temporal_airflow.tasks import run_turns
 
 QUICK_ANSWER = 2.0
 """Seconds for a run to answer a query before it is asked whether it has a worker at all; milliseconds are usual."""
@@ -74,7 +75,7 @@ class DagRunClient:
         self._reader = RunReader(client)
 
     async def start(self, loaded: LoadedDag, *, task_queue: str, route_queues: bool) -> str:
-        """Start a run.
+        """Start a run; over the DAG's ``max_active_runs`` it is queued and waits for its turn.
 
         Args:
             loaded: the DAG and the run, validated.
@@ -86,13 +87,14 @@ class DagRunClient:
 
         Raises:
             DagRunAlreadyExistsError: if there is such a run, open or closed.
-            InputError: if the DAG's ``max_active_runs`` is reached.
+            InputError: if it would wait for ever for a pool.
         """
         run = loaded.run
         workflow_id = identifiers.workflow_id(run.dag_id, run.run_id)
-        await self._check_active_runs(loaded, workflow_id)
+        routing = Routing(task_queue=task_queue, route_queues=route_queues)
+        queued = await run_turns.must_queue(self.temporal, run.dag_id, loaded.definition.max_active_runs)
         try:
-            await start_run(self.temporal, loaded, Routing(task_queue=task_queue, route_queues=route_queues))
+            await start_run(self.temporal, loaded, routing, queued=queued)
         except WorkflowAlreadyStartedError as error:
             raise DagRunAlreadyExistsError(await self._explain_existing(workflow_id, run.dag_id, run.run_id)) from error
         return workflow_id
@@ -295,19 +297,6 @@ class DagRunClient:
     async def known_runs(self) -> list[tuple[str, str]]:
         """DAG id and run id of some runs there are, open ones first."""
         return await run_list.known_runs(self.temporal)
-
-    async def _check_active_runs(self, loaded: LoadedDag, workflow_id: str) -> None:
-        """Refuse a run over ``max_active_runs``: Airflow would let it wait, which this version can't."""
-        limit = loaded.definition.max_active_runs
-        dag_id = loaded.definition.dag_id
-        active = [
-            run.run_id async for run in run_listing.open_runs(self.temporal, dag_id) if run.workflow_id != workflow_id
-        ]
-        if len(active) >= limit:
-            raise InputError(
-                f"DAG {dag_id!r} has max_active_runs={limit} and {len(active)} open run(s): {', '.join(active[:5])}. "
-                "Wait for one to end, cancel it, or raise max_active_runs."
-            )
 
     async def _answered(self, workflow_id: str, asking: Awaitable[T]) -> T:
         """What a run answers to a query.

@@ -65,6 +65,9 @@ PARALLELISM_WORKFLOW_ID = "airflow-parallelism"
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
 
+LONGEST_FAIRNESS_KEY = 64
+"""Bytes."""
+
 MOST_READABLE = 100
 """Characters of a name that an id repeats for people."""
 
@@ -108,6 +111,13 @@ def task_limit_workflow_id(dag_id: str, task_id: str) -> str:
     """The id of the workflow that keeps ``max_active_tis_per_dag`` of a task."""
     digest = hashlib.sha256(f"{dag_id}\0{task_id}".encode()).hexdigest()[:12]
     return f"airflow-limit-{dag_id}-{task_id}-{digest}"
+
+
+def fairness_key(dag_id: str) -> str:
+    """Temporal's key of those who share workers fairly; it has room for 64 bytes."""
+    if len(dag_id.encode()) <= LONGEST_FAIRNESS_KEY:
+        return dag_id
+    return hashlib.sha256(dag_id.encode()).hexdigest()[:LONGEST_FAIRNESS_KEY]
 
 
 def load_workflow_id(dag_id: str, nonce: str) -> str:

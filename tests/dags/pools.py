@@ -54,6 +54,18 @@ with dag_of("in_too_small_a_pool") as in_too_small_a_pool:
 with dag_of("one_of_a_task", max_active_runs=100) as one_of_a_task:
     task(task_id="alone", max_active_tis_per_dag=1)(works)()
 
+with dag_of("busy", max_active_tasks=100) as busy:
+    for number in range(20):
+        task(task_id=f"works{number}")(works)()
+
+with dag_of("quiet") as quiet:
+    task(task_id="works")(works)()
+
+with dag_of("in_bands", max_active_tasks=100) as in_bands:
+    for number in range(4):
+        for weight in (1, 10, 100, 1000):
+            task(task_id=f"weighs{weight}_{number}", priority_weight=weight)(works)()
+
 with dag_of("by_default") as by_default:
     for number in range(3):
         task(task_id=f"works{number}")(works)()

@@ -35,6 +35,8 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": '"10ms"',
     "history.maxTotalUpdates": "20000",
     "system.enableActivityEagerExecution": "true",
+    "matching.useNewMatcher": "true",
+    "matching.enableFairness": "true",
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
 }

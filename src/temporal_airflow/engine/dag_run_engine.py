@@ -178,7 +178,7 @@ class DagRunEngine:
     def record(self) -> DagRunRecord:
         """The run and its task instances as of the last step; made when somebody asks."""
         if self._record is None:
-            self._record = self._run.record()
+            self._record = self._run.record().model_copy(update={"waits_for": self._why_queued()})
         return self._record
 
     @property
@@ -348,6 +348,15 @@ class DagRunEngine:
             return
         self._awaits_turn = True
         run.commands.append(AwaitTurn())
+
+    def _why_queued(self) -> str | None:
+        dag_run = self._run.dag_run
+        if not self._run.queued:
+            return None
+        if not self._awaits_turn:
+            return f"It starts at {dag_run.run_after.isoformat()}."
+        limit = self._run.execution.definition.max_active_runs
+        return f"DAG {dag_run.dag_id} is at (or above) max_active_runs ({limit})."
 
     def _ask_for_wake(self, now: datetime) -> None:
         if self._run.ended:

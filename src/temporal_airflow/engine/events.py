@@ -148,11 +148,16 @@ Event = (
 
 @dataclass(frozen=True)
 class StartTask:
-    """Run one attempt; the answer is one of the task events."""
+    """Run one attempt; the answer is one of the task events.
+
+    Attributes:
+        weight: its priority weight.
+    """
 
     key: TaskKey
     queue: str | None
     attempt: TaskExecutionInput
+    weight: int = 1
 
 
 @dataclass(frozen=True)

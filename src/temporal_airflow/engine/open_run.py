@@ -189,7 +189,7 @@ class OpenRun:
         attempt = self.inputs.of_task(ti, self.history_of(key), len(self.in_flight))
         if triggered := self.memory.triggered(key, ti.try_number):
             attempt = attempt.model_copy(update={"triggered_run": triggered})
-        self.commands.append(StartTask(key, ti.queue, attempt))
+        self.commands.append(StartTask(key, ti.queue, attempt, ti.priority_weight or 0))
         return self.inputs.size_of(attempt)
 
     def wait_for_trigger(self, ti: TaskInstance, deferral: Deferral) -> None:

@@ -12,10 +12,12 @@ class BatchedAttempt(CompactModel):
 
     Attributes:
         queue: Airflow's queue.
+        weight: its priority weight.
     """
 
     queue: str | None = None
     attempt: TaskExecutionInput
+    weight: int = 1
 
 
 class AttemptBatch(WireModel):

@@ -236,6 +236,7 @@ class DagRunRecord(WireModel):
     """The state of a run at one moment: the answer of the query ``state``.
 
     Attributes:
+        waits_for: why a queued run hasn't started.
         batches: ids of the workflows in which attempts run, if not in that of the run.
     """
 
@@ -247,6 +248,7 @@ class DagRunRecord(WireModel):
     task_instances: tuple[TaskInstanceRecord, ...] = ()
     deadlines: tuple[DeadlineRecord, ...] = ()
     batches: tuple[str, ...] = ()
+    waits_for: str | None = None
 
     @field_serializer("task_instances", mode="wrap", when_used="json")
     def _pack(self, records: object, write: SerializerFunctionWrapHandler) -> object:

@@ -21,9 +21,6 @@ from temporal_airflow.tasks import run_turns
 from temporal_airflow.tasks.dag_catalog import DagCatalog
 from temporal_airflow.tasks.messages import AskTrigger
 
-NEAR = 4
-"""So near to ``max_active_runs`` a run is queued and looks again: others may just have been started."""
-
 
 class RunTriggering:
     """Starts runs for tasks."""
@@ -96,7 +93,7 @@ class RunTriggering:
         if loaded.run.run_after > datetime.now(UTC):
             return True
         active = await run_turns.active_runs(self._client, loaded.run.dag_id)
-        return len(active) + NEAR >= loaded.definition.max_active_runs
+        return len(active) + run_turns.NEAR >= loaded.definition.max_active_runs
 
     async def _start(self, loaded: LoadedDag, routing: Routing, starter: dict[str, str]) -> bool:
         try:

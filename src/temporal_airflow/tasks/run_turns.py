@@ -22,6 +22,16 @@ CLEAR_LOOKS = 2
 """Looks in a row that must find room: a run is listed a moment after its start."""
 
 
+NEAR = 4
+"""So near to ``max_active_runs`` a run is queued and looks again: others may just have been started."""
+
+
+async def must_queue(client: Client, dag_id: str, max_active_runs: int) -> bool:
+    """Whether a run that is about to be started has to wait for its turn; one that is alone never does."""
+    active = len(await active_runs(client, dag_id))
+    return active > 0 and active + NEAR >= max_active_runs
+
+
 async def await_turn(client: Client, turn: TurnInput, heartbeat: Callable[[], None]) -> None:
     """Wait until it is a run's turn.
 

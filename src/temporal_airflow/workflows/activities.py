@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 
 from temporal_airflow import identifiers
 from temporal_airflow.models import Routing
@@ -17,6 +17,16 @@ NO_LIMIT = timedelta(days=3650)
 ONE_ATTEMPT = RetryPolicy(maximum_attempts=1)
 WITHOUT_END = RetryPolicy(maximum_interval=timedelta(seconds=10))
 """Of what can be started anew any time, so that a lost worker is no loss: without limit."""
+
+
+BANDS = (1000, 100, 10, 1)
+"""Least Airflow priority weights of Temporal's priorities 1 to 4, where 1 comes first; what weighs less has 5."""
+
+
+def priority_of(weight: int, dag_id: str) -> Priority:
+    """Who comes first where workers are short: the more important, and among those no DAG before the others."""
+    band = next((number for number, least in enumerate(BANDS, start=1) if weight >= least), len(BANDS) + 1)
+    return Priority(priority_key=band, fairness_key=identifiers.fairness_key(dag_id))
 
 
 class Activities:

@@ -24,7 +24,7 @@ from temporal_airflow.engine.events import (
     TriggerEnded,
 )
 from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult, TriggerResult
-from temporal_airflow.workflows.activities import ONE_ATTEMPT, WITHOUT_END, Activities
+from temporal_airflow.workflows.activities import ONE_ATTEMPT, WITHOUT_END, Activities, priority_of
 from temporal_airflow.workflows.inbox import Inbox
 
 Handle = workflow.ActivityHandle[Any]
@@ -55,6 +55,7 @@ class Attempts:
             task_queue=self._activities.queue_of(command.queue),
             activity_id=activity_id(attempt),
             retry_policy=ONE_ATTEMPT,
+            priority=priority_of(command.weight, attempt.run.dag_id),
             summary=identifiers.task_label(attempt.task_id, attempt.map_index),
         )
         self._running[command.key] = handle

@@ -163,7 +163,10 @@ class Batches:
             run_workflow_id=workflow.info().workflow_id,
             routing=self._routing,
             heartbeat_timeout=self._limits.heartbeat_timeout,
-            attempts=tuple(BatchedAttempt(queue=command.queue, attempt=command.attempt) for command in commands),
+            attempts=tuple(
+                BatchedAttempt(queue=command.queue, attempt=command.attempt, weight=command.weight)
+                for command in commands
+            ),
         )
         try:
             handle = await workflow.start_child_workflow(

@@ -54,7 +54,7 @@ class RunAirflowTasksWorkflow:
         for each in batch.attempts:
             key = TaskKey(each.attempt.task_id, each.attempt.map_index)
             self._open[key] = activity_id(each.attempt)
-            self._attempts.start(StartTask(key, each.queue, each.attempt))
+            self._attempts.start(StartTask(key, each.queue, each.attempt, each.weight))
         self._has_started = True
         self._watch_run()
         while self._open and not self._run_is_over:
