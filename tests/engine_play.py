@@ -69,7 +69,7 @@ class Play:
             data_interval_end=logical_date,
             run_after=run_after,
         )
-        execution = DagExecutionInput(
+        self.execution = DagExecutionInput(
             engine_epoch=1,
             airflow_version="3.3.2",
             definition=definition,
@@ -78,7 +78,7 @@ class Play:
             limits=RunLimits(**{"check_steps": True, **limits}),
             **(given or {}),
         )
-        self.engine = DagRunEngine.open(execution, self.now)
+        self.engine = DagRunEngine.open(self.execution, self.now)
         self.commands: list[Command] = []
         self.step()
 

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequenc
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from airflow.utils.state import DagRunState, TaskInstanceState
-from temporalio.api.enums.v1 import PendingActivityState
+from airflow.utils.state import DagRunState
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
@@ -24,9 +23,10 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import answering, identifiers, near_names, run_list, run_listing, worker_presence
+from temporal_airflow import answering, identifiers, near_names, queued_attempts, run_list, run_listing, worker_presence
 from temporal_airflow.dag_loader import checked
 from temporal_airflow.engine import open_questions
+from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import (
     DagRunAlreadyExistsError,
     DagRunNotFoundError,
@@ -46,11 +46,15 @@ from temporal_airflow.models import (
     XComRecord,
     XComRequest,
 )
+from temporal_airflow.reasons import Explanations
 from temporal_airflow.run_filters import RunFilter
 from temporal_airflow.run_list import RunList
 from temporal_airflow.run_reader import RunReader, is_unanswered
 from temporal_airflow.run_starting import start_run
 from temporal_airflow.tasks import run_turns
+
+SKIP_KEY = "skipmixin_key"
+"""Of the XCom in which a branch says what is skipped (``airflow.models.skipmixin.XCOM_SKIPMIXIN_KEY``)."""
 
 QUICK_ANSWER = 2.0
 """Seconds for a run to answer a query before it is asked whether it has a worker at all; milliseconds are usual."""
@@ -162,9 +166,31 @@ class DagRunClient:
         record = await self._answered(workflow_id, self._reader.record(workflow_id))
         if record.state != DagRunState.RUNNING:
             return record
-        where = (workflow_id, *record.batches)
-        found = await asyncio.gather(*(self._handle(each).describe() for each in where), return_exceptions=True)
-        return _with_queued(record, [each for each in found if isinstance(each, WorkflowExecutionDescription)])
+        return await queued_attempts.found(self.temporal, self._reader, workflow_id, record)
+
+    async def explain(self, workflow_id: str, task_id: str | None = None) -> Explanations:
+        """Why task instances of a run don't run; takes the import of Airflow's scheduling code.
+
+        Args:
+            workflow_id: of the run.
+            task_id: only of this task, whatever its state is; None explains all that wait, or once the run has ended,
+                all that haven't run.
+
+        Raises:
+            InputError: if the run has no such task.
+        """
+        record = await self.record(workflow_id)
+        known = {ti.task_id for ti in record.task_instances}
+        if task_id is not None and (absence := near_names.absent_task(record.run.run_id, known, task_id)):
+            raise InputError(absence)
+        execution, skips, _ = await asyncio.gather(
+            self._reader.execution(workflow_id),
+            self.xcoms(workflow_id, XComRequest(key=SKIP_KEY)),
+            asyncio.to_thread(import_scheduling_code),
+        )
+        from temporal_airflow import explaining
+
+        return explaining.explain(execution, record, skips, task_id, now())
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """XComs of an open or closed run."""
@@ -366,19 +392,3 @@ class DagRunClient:
 def now() -> datetime:
     """The moment of a request, in whole microseconds of UTC."""
     return datetime.now(UTC)
-
-
-def _with_queued(record: DagRunRecord, descriptions: Sequence[WorkflowExecutionDescription]) -> DagRunRecord:
-    queued = {
-        pending.activity_id.partition("/")[0]
-        for description in descriptions
-        for pending in description.raw_description.pending_activities
-        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
-    }
-    task_instances = tuple(
-        ti.model_copy(update={"state": TaskInstanceState.QUEUED, "start_date": None})
-        if ti.state == TaskInstanceState.RUNNING and identifiers.task_label(ti.task_id, ti.map_index) in queued
-        else ti
-        for ti in record.task_instances
-    )
-    return record.model_copy(update={"task_instances": task_instances})

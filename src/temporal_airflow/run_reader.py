@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from temporalio.client import (
     Client,
@@ -26,6 +26,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.exceptions import DagRunNotFoundError
 from temporal_airflow.models import (
+    DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
     TaskStateQuestion,
@@ -66,6 +67,7 @@ class RunReader:
         self._patient = patient
         self._waiting: defaultdict[str, Waiting] = defaultdict(list)
         self._fetchers: dict[str, asyncio.Task[None]] = {}
+        self._executions: dict[str, DagExecutionInput] = {}
 
     async def record(self, workflow_id: str) -> DagRunRecord:
         """A run with its task instances.
@@ -101,6 +103,28 @@ class RunReader:
             question,
             result_type=TaskStateValue | None,  # type: ignore[arg-type]  # a union is a type hint, not a type
         )
+
+    async def execution(self, workflow_id: str) -> DagExecutionInput:
+        """The input of a run's workflow, from its history: that of a long run's latest execution.
+
+        Raises:
+            DagRunNotFoundError: if there is no such run.
+        """
+        if workflow_id not in self._executions:
+            self._executions[workflow_id] = await self._read_execution(workflow_id)
+        return self._executions[workflow_id]
+
+    async def _read_execution(self, workflow_id: str) -> DagExecutionInput:
+        try:
+            async for event in self._handle(workflow_id).fetch_history_events(page_size=1):
+                started = event.workflow_execution_started_event_attributes
+                [execution] = await self._client.data_converter.decode(started.input.payloads, [DagExecutionInput])
+                return cast("DagExecutionInput", execution)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            raise DagRunNotFoundError(UNKNOWN.format(workflow_id)) from error
+        raise AssertionError("a history without events")
 
     async def result_if_closed(self, workflow_id: str) -> DagExecutionResult | None:
         """The result of a closed run; None while it is open.

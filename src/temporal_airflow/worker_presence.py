@@ -19,11 +19,18 @@ LOOK = 0.25
 
 
 async def has_worker(client: Client, task_queue: str) -> bool:
-    """Whether a worker has asked for work on a task queue in the last five minutes."""
+    """Whether a worker has asked for runs on a task queue in the last five minutes."""
+    return await _has_pollers(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+
+
+async def serves_tasks(client: Client, task_queue: str) -> bool:
+    """Whether a worker has asked for tasks on a task queue in the last five minutes."""
+    return await _has_pollers(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+
+
+async def _has_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> bool:
     request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
     )
     return bool((await client.workflow_service.describe_task_queue(request)).pollers)
 

@@ -16,7 +16,7 @@ import pytest
 from command_line import CommandLine, Ended, Running, is_gone
 from waiting import eventually
 
-SUCCESS, RUN_FAILED, INTERRUPTED = 0, 1, 130
+SUCCESS, RUN_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 FOLDER = Path(__file__).parent.parent / "dags" / "command_line"
 STEPS = FOLDER / "steps.py"
 AT_ONCE = 10.0  # seconds
@@ -394,3 +394,55 @@ def test_a_worker_without_the_file_fails_the_task_with_that_reason(
     assert "steps.py" in ended.stderr
     assert states(steps.status()) == {"first": "failed", "held": "upstream_failed", "last": "upstream_failed"}
     assert steps.notes == []
+
+
+# Why tasks wait
+
+
+def test_status_says_why_each_task_waits(commands: CommandLine, task_queue: str, tmp_path: Path) -> None:
+    conf = json.dumps({"scratch": str(tmp_path)})
+    with worker(commands, task_queue, "--concurrency", "4") as running:
+        running.says("Worker ready")
+        started = trigger(commands, task_queue, FOLDER / "waits_for_all.py", "--run-id", "one", "--conf", conf)
+        assert started.exit_code == SUCCESS, started.stderr
+        whys = eventually("every task waits for what it is to wait for", lambda: all_reasons(commands))
+        dependency, reason, tasks = whys["after"]
+        assert (dependency, tasks) == ("Trigger Rule", ["holds (running)"])
+        assert reason.endswith("all upstream tasks to have succeeded, but found 1 non-success(es).")
+        assert "has been reached" in whys["comes_late"][1]
+        assert "The max task concurrency per run has been reached" in whys["one_by_one"][1]
+        assert whys["retries"][0] == "Not In Retry Period"
+        assert whys["pokes"][0] == "Ready To Reschedule"
+        assert "airflow.providers.standard.triggers.temporal.DateTimeTrigger since 20" in whys["defers"][1]
+        assert "It asks 'Go on?' since 20" in whys["asks"][1]
+        assert f"a worker of task queue '{task_queue}-nobody', since" in whys["is_elsewhere"][1]
+
+        table = commands.call("status", "waits_for_all/one", "--why").stdout
+        assert "  Trigger Rule: Task's trigger rule 'all_success' requires" in table
+        assert "Upstream: holds (running)." in table
+        one = commands.call("status", "waits_for_all/one", "after", "--why").stdout
+        assert ("after (waiting):" in one, "retries" in one) == (True, False)
+        plain = commands.call("status", "waits_for_all/one").stdout
+        assert f"waits: a worker of task queue '{task_queue}-nobody', since" in plain
+
+        commands.call("cancel", "waits_for_all/one", "--wait")
+    after = commands.call("status", "waits_for_all/one", "--why", "-o", "json").json
+    assert by_task(after)["holds"]["state"] == "failed"
+    assert "why" in by_task(after)["after"]
+
+
+def all_reasons(commands: CommandLine) -> dict[str, tuple[str | None, str, list[str]]]:
+    """The reason of each task that waits, once all of those do that shall; by task id."""
+    ended = commands.call("status", "waits_for_all/one", "--why", "-o", "json")
+    assert ended.exit_code == SUCCESS, ended.stderr
+    tasks = [ti for ti in ended.json["task_instances"] if ti["state"] not in {"running", "success"}]
+    said = {ti["task_id"]: tuple(ti["why"][-1].values()) for ti in tasks}
+    elsewhere = said.get("is_elsewhere", (None, "", []))
+    return said if len(said) == 8 and "since" in elsewhere[1] else {}
+
+
+def test_an_unknown_task_to_be_explained(commands: CommandLine, flaky_run: Ended) -> None:
+    for arguments in (("flakey",), ("flakey", "--why")):
+        ended = commands.call("status", "flaky/one", *arguments)
+        assert ended.exit_code == BAD_INPUT
+        assert "Run 'one' has no task 'flakey' (did you mean 'flaky'?); it has: double, flaky." in ended.stderr

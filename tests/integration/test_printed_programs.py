@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,12 +20,19 @@ from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED_ADDRESS = "localhost:7233"
 
 
 def printed(page: str) -> list[str]:
     """The Python blocks of a page."""
     return PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def printed_commands(page: str) -> list[list[str]]:
+    """Every command of ours in the shell blocks of a page, without the program's name."""
+    blocks = SHELL.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
 
 
 def test_the_program_of_the_readme(home: Path, server: Client, tmp_path: Path) -> None:
@@ -63,6 +71,13 @@ def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
     )
 
     assert "3 passed" in ended.stdout, ended.stdout
+
+
+def test_the_commands_of_looking_at_runs(commands: CommandLine) -> None:
+    for line in printed_commands("docs/how-to/looking-at-runs.md"):
+        ended = commands.call(*line)
+        assert ended.exit_code == 0, (line, ended.stderr)
+        assert ended.stdout, line
 
 
 @contextmanager

@@ -35,16 +35,22 @@ app = typer.Typer(
 )
 
 
+def show_version(wanted: bool) -> None:  # as Typer calls it
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"temporal-airflow {version('temporal-airflow')}")
+        raise typer.Exit
+
+
 @app.callback()
-def version(
-    show: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+def program(
+    version: bool = typer.Option(  # its callback has taken it
+        False, "--version", help="Show the version and exit.", is_eager=True, callback=show_version
+    ),
 ) -> None:
     """Run unchanged Apache Airflow DAGs as durable Temporal workflows."""
-    if show:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"temporal-airflow {installed('temporal-airflow')}")
-        raise typer.Exit
 
 
 for name, command in (

@@ -165,6 +165,10 @@ def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | N
             entry["input_request"] = ti.input_request.model_dump(mode="json", exclude={"sealed_params"})
         if ti.waits_for:
             entry["waits_for"] = ti.waits_for
+        if ti.trigger:
+            entry["trigger"] = ti.trigger
+        if ti.waits_since:
+            entry["waits_since"] = _iso(ti.waits_since)
         if ti.lost_attempts:
             entry["lost_attempts"] = [lost.model_dump(mode="json") for lost in ti.lost_attempts]
         if xcoms is not None:
@@ -219,6 +223,8 @@ def _note(ti: TaskInstanceRecord) -> str:
         notes.append(ti.error)
     if ti.input_request:
         notes.append("waits for an answer")
+    elif ti.trigger:
+        notes.append(f"waits for {ti.trigger.rpartition('.')[2]}")
     elif ti.wakes_at:
         notes.append(f"goes on at {ti.wakes_at.astimezone():%H:%M:%S}")
     if ti.waits_for:

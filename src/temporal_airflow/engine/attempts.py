@@ -6,6 +6,7 @@ It must not decide whether or when anything runs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from airflow.models.dagrun import DagRun
@@ -47,6 +48,8 @@ class TaskHistory:
         answered: whether it runs because somebody answered, or nobody in time.
         default_params: sealed values of the form's fields, once they count as given.
         error: of the last attempt that ended.
+        trigger: classpath of the trigger that it waits for, or has waited for last.
+        waits_since: when it began to wait for a trigger or a person.
     """
 
     attempt: int = 1
@@ -57,6 +60,8 @@ class TaskHistory:
     default_params: SealedKwargs | None = None
     error: str | None = None
     lost: list[LostAttempt] = field(default_factory=list)
+    trigger: str | None = None
+    waits_since: datetime | None = None
 
     def new_try(self) -> None:
         """Forget what belonged to the last try."""

@@ -36,6 +36,7 @@ from temporal_airflow.engine.past_runs import PastRunRows
 from temporal_airflow.engine.task_instances import TaskInstances
 from temporal_airflow.engine.task_memory import TaskMemory
 from temporal_airflow.engine.task_mutations import TaskMutations
+from temporal_airflow.engine.time_provider import get_current_time
 from temporal_airflow.engine.xcom_store import XComStore
 from temporal_airflow.models import (
     CallbackInput,
@@ -198,6 +199,7 @@ class OpenRun:
         history = self.history_of(key)
         history.next_kwargs = deferral.next_kwargs
         history.deferrals += 1
+        history.trigger, history.waits_since = deferral.classpath, get_current_time()
         if self.room > 0 and not self.waiting_triggers:
             self._start_trigger(ti, deferral)
         else:
@@ -318,7 +320,10 @@ class OpenRun:
         ti, history = self.instances.get(key), self._histories.get(key, NO_HISTORY)
         if ti is None:
             return None
-        return records.task_instance(ti, history.error, history.lost, self.waiting.moment_of(key))
+        record = records.task_instance(ti, history.error, history.lost, self.waiting.moment_of(key))
+        waits_since = history.waits_since if ti.state in human_input.ANSWERABLE else None
+        trigger = history.trigger if ti.state == TaskInstanceState.DEFERRED else None
+        return record.model_copy(update={"waits_since": waits_since, "trigger": trigger})
 
     def _held_up(self, record: TaskInstanceRecord) -> str | None:
         """Why a task instance that is ready hasn't been started."""

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from temporal_airflow.engine.events import TaskKey
+from temporal_airflow.identifiers import DEFAULT_AIRFLOW_QUEUE
 from temporal_airflow.models import LostAttempt, TaskInstanceRecord
 
 
@@ -103,6 +104,7 @@ def task_instance(
         end_date=ti.end_date,
         rendered_map_index=ti._rendered_map_index,  # the column's name in Airflow's model
         hostname=ti.hostname or None,
+        queue=None if ti.queue == DEFAULT_AIRFLOW_QUEUE else ti.queue,
         error=error,
         wakes_at=wakes_at,
         lost_attempts=tuple(lost),

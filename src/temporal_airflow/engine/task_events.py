@@ -47,7 +47,7 @@ def task_ended(run: OpenRun, event: TaskEnded, now: datetime) -> None:
         outcomes.defer(ti, result.deferral, now)
         run.wait_for_trigger(ti, result.deferral)
     if result.input_wait is not None:
-        history.next_kwargs = result.input_wait.next_kwargs
+        history.next_kwargs, history.waits_since = result.input_wait.next_kwargs, now
         _await_input(run, ti, result.input_wait, now)
     run.stop_decided_tasks()
 

@@ -214,6 +214,9 @@ class TaskInstanceRecord(CompactModel):
         wakes_at: when a waiting task (retry, reschedule) goes on, or waits no longer for an answer.
         waits_for: what else a task waits for that isn't in its run.
         input_request: what the task asks of people now; a long body may be cut.
+        queue: Airflow's queue of the task, unless it is the default one.
+        trigger: classpath of the trigger that a deferred task waits for.
+        waits_since: when a deferred task, or one that asks people, began to wait.
     """
 
     task_id: str
@@ -230,6 +233,9 @@ class TaskInstanceRecord(CompactModel):
     waits_for: str | None = None
     lost_attempts: tuple[LostAttempt, ...] = ()
     input_request: InputRequest | None = None
+    queue: str | None = None
+    trigger: str | None = None
+    waits_since: datetime | None = None
 
 
 class DagRunRecord(WireModel):

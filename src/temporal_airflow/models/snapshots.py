@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from datetime import datetime
 from typing import Any
 
 from airflow.utils.state import TaskInstanceState
@@ -50,6 +51,8 @@ class KeptHistory(KeptTask):
     default_params: SealedKwargs | None = None
     error: str | None = None
     lost: tuple[LostAttempt, ...] = ()
+    trigger: str | None = None
+    waits_since: datetime | None = None
 
 
 class KeptFlight(KeptTask):

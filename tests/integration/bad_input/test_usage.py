@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 from command_line import CommandLine
@@ -34,6 +36,11 @@ def test_every_command_explains_itself(commands: CommandLine, command: str) -> N
     ended = commands.call(command, "--help")
     assert ended.exit_code == 0
     assert f"Usage: temporal-airflow {command}" in ended.stdout
+
+
+def test_the_program_tells_its_version(commands: CommandLine) -> None:
+    ended = commands.call("--version")
+    assert (ended.exit_code, ended.stdout) == (0, f"temporal-airflow {version('temporal-airflow')}\n")
 
 
 def test_the_program_explains_itself(commands: CommandLine) -> None:
