@@ -32,12 +32,17 @@ REGISTER_ACTIVITY = "register_airflow_assets"
 PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
 RESPOND_UPDATE = "respond"
+ACT_UPDATE = "act"
+PREVIEW_QUERY = "preview"
 
 ATTEMPTS_ENDED_SIGNAL = "attempts_ended"
 STOP_SIGNAL = "stop"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
+
+REFUSED_ACTION = "RefusedAction"
+"""Type of the failure with which a run refuses what somebody wants to do to it."""
 
 MOST_READABLE = 100
 """Characters of a name that an id repeats for people."""

@@ -18,6 +18,9 @@ from temporal_airflow import identifiers
 LISTED_WITHIN = timedelta(minutes=1)
 """How soon the server lists a new execution; until then the one before it stands for the run."""
 
+OPEN = "Running"
+"""The state of open runs, in Temporal's words."""
+
 CONTINUED = WorkflowExecutionStatus.CONTINUED_AS_NEW
 
 
@@ -73,6 +76,8 @@ async def _found(execution: WorkflowExecution) -> RunExecution:
 
 def _query(dag_id: str | None, status: str | None) -> str:
     since = (datetime.now(UTC) - LISTED_WITHIN).isoformat()
+    if status != OPEN:  # an ended run may have been opened again: its latest execution tells
+        status = None
     wanted = f'ExecutionStatus = "{status}"' if status else 'ExecutionStatus != "ContinuedAsNew"'
     lately = f'ExecutionStatus = "ContinuedAsNew" AND CloseTime > "{since}"'
     return f"{identifiers.runs_query(dag_id)} AND ({wanted} OR ({lately}))"

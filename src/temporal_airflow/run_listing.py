@@ -175,5 +175,6 @@ async def _state_of(reader: RunReader, execution: WorkflowExecution) -> tuple[Da
         result = await reader.result_if_closed(execution.id)
     except DagRunNotFoundError:
         return DagRunState.FAILED, f"workflow {execution.status.name.lower()}" if execution.status else None
-    assert result is not None, "closed"
+    if result is None:  # it has been opened again, and isn't listed so yet
+        return DagRunState.RUNNING, None
     return result.state, result.snapshot.reason

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from temporal_airflow.cli import cancel, dev, doctor, list_runs, logs, respond, run, status, trigger, worker, xcom
+from temporal_airflow.cli import (
+    cancel,
+    clear,
+    dev,
+    doctor,
+    list_runs,
+    logs,
+    mark,
+    note,
+    rerun,
+    respond,
+    run,
+    status,
+    trigger,
+    worker,
+    xcom,
+)
 
 EPILOG = (
     "Exit codes: 0 success, 1 the run failed, 2 wrong usage or input, 3 no server, 130 interrupted. "
@@ -43,6 +59,10 @@ for name, command in (
     ("logs", logs.logs),
     ("xcom", xcom.xcom),
     ("respond", respond.respond),
+    ("clear", clear.clear),
+    ("rerun", rerun.rerun),
+    ("mark", mark.mark),
+    ("note", note.note),
     ("cancel", cancel.cancel),
     ("dev", dev.dev),
     ("doctor", doctor.doctor),
