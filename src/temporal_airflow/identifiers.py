@@ -34,6 +34,8 @@ PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
 CLOSED_HOLDERS_ACTIVITY = "find_closed_airflow_runs"
 RESPOND_UPDATE = "respond"
+ACT_UPDATE = "act"
+PREVIEW_QUERY = "preview"
 
 DAG_ID_ATTRIBUTE = "AirflowDagId"
 RUN_TYPE_ATTRIBUTE = "AirflowRunType"
@@ -67,6 +69,8 @@ REFUSED_RESPONSE = "RefusedResponse"
 
 LONGEST_FAIRNESS_KEY = 64
 """Bytes."""
+REFUSED_ACTION = "RefusedAction"
+"""Type of the failure with which a run refuses what somebody wants to do to it."""
 
 MOST_READABLE = 100
 """Characters of a name that an id repeats for people."""

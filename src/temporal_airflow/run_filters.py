@@ -13,6 +13,9 @@ from airflow.utils.state import DagRunState
 
 from temporal_airflow.identifiers import DAG_ID_ATTRIBUTE, RUN_STATE_ATTRIBUTE, WORKFLOW_TYPE, workflow_id
 
+OPEN = "Running"
+"""The state of open runs, in Temporal's words."""
+
 LISTED_WITHIN = timedelta(minutes=1)
 """How soon the server lists a new execution; until then the one before it stands for the run."""
 
@@ -43,7 +46,9 @@ class RunFilter:
             by_attributes: whether the namespace has our search attributes.
         """
         lately = (datetime.now(UTC) - LISTED_WITHIN).isoformat()
-        wanted = f'ExecutionStatus = "{self.status}"' if self.status else 'ExecutionStatus != "ContinuedAsNew"'
+        wanted = 'ExecutionStatus != "ContinuedAsNew"'
+        if self.status == OPEN:  # one that ended may have been opened again: its latest execution tells
+            wanted = f'ExecutionStatus = "{OPEN}"'
         if by_attributes and self.states:
             wanted += f" AND ({' OR '.join(_in_state(state) for state in sorted(self.states))})"
         going_on = f'ExecutionStatus = "ContinuedAsNew" AND CloseTime > "{lately}"'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
@@ -100,12 +100,21 @@ async def _listed(
     client: Client, reader: RunReader, runs: Sequence[RunExecution], wanted: RunFilter
 ) -> Iterator[ListedRun]:
     """Those of some runs that are in a state that is wanted."""
+    if wanted.states:
+        runs = await asyncio.gather(*(_as_it_is_now(client, run) for run in runs))
     states = await asyncio.gather(*(_state_of(client, reader, run.execution) for run in runs))
     return (
         _line(run, state, reason)
         for run, (state, reason) in zip(runs, states, strict=True)
         if not wanted.states or state in wanted.states
     )
+
+
+async def _as_it_is_now(client: Client, run: RunExecution) -> RunExecution:
+    """A run in its latest execution: one that ended may have been opened again, and be in another state by now."""
+    if run.execution.status == WorkflowExecutionStatus.RUNNING:
+        return run
+    return replace(run, execution=await client.get_workflow_handle(run.execution.id).describe())
 
 
 def _line(run: RunExecution, state: DagRunState, reason: str | None) -> ListedRun:

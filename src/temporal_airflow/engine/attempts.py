@@ -50,6 +50,7 @@ class TaskHistory:
         error: of the last attempt that ended.
         trigger: classpath of the trigger that it waits for, or has waited for last.
         waits_since: when it began to wait for a trigger or a person.
+        note: that somebody has written on it.
     """
 
     attempt: int = 1
@@ -59,6 +60,7 @@ class TaskHistory:
     answered: bool = False
     default_params: SealedKwargs | None = None
     error: str | None = None
+    note: str | None = None
     lost: list[LostAttempt] = field(default_factory=list)
     trigger: str | None = None
     waits_since: datetime | None = None

@@ -148,6 +148,7 @@ class RunProgress(WireModel):
         started_at: when its first execution was started.
         compressed_batches: zlib-compressed JSON of the list of its :class:`~temporal_airflow.models.batches.OpenBatch`.
         batches_begun: how many batches of attempts it has begun.
+        reopened: whether it had ended.
     """
 
     compressed_snapshot: bytes
@@ -155,6 +156,7 @@ class RunProgress(WireModel):
     started_at: datetime
     compressed_batches: bytes = b""
     batches_begun: int = 0
+    reopened: bool = False
 
 
 class DagExecutionInput(WireModel):
@@ -217,6 +219,7 @@ class TaskInstanceRecord(CompactModel):
         queue: Airflow's queue of the task, unless it is the default one.
         trigger: classpath of the trigger that a deferred task waits for.
         waits_since: when a deferred task, or one that asks people, began to wait.
+        note: that somebody has written on it.
     """
 
     task_id: str
@@ -236,6 +239,7 @@ class TaskInstanceRecord(CompactModel):
     queue: str | None = None
     trigger: str | None = None
     waits_since: datetime | None = None
+    note: str | None = None
 
 
 class DagRunRecord(WireModel):
@@ -244,6 +248,8 @@ class DagRunRecord(WireModel):
     Attributes:
         waits_for: why a queued run hasn't started.
         batches: ids of the workflows in which attempts run, if not in that of the run.
+        note: that somebody has written on it.
+        paused: whether its DAG is, so that no more tasks start.
     """
 
     run: DagRunIdentity
@@ -255,6 +261,8 @@ class DagRunRecord(WireModel):
     deadlines: tuple[DeadlineRecord, ...] = ()
     batches: tuple[str, ...] = ()
     waits_for: str | None = None
+    note: str | None = None
+    paused: bool = False
 
     @field_serializer("task_instances", mode="wrap", when_used="json")
     def _pack(self, records: object, write: SerializerFunctionWrapHandler) -> object:
@@ -275,6 +283,8 @@ class DagExecutionResult(WireModel):
 
     Attributes:
         triggered_runs: runs that tasks have started, or tried to.
+        progress: how the run can go on, if somebody clears it; its XComs and states of tasks are those of the result.
+            None if there was no room for it, or the release before knew of no such thing.
     """
 
     schema_version: int = 1
@@ -289,3 +299,4 @@ class DagExecutionResult(WireModel):
     xcoms: tuple[XComRecord, ...] = ()
     task_states: tuple[TaskStateRecord, ...] = ()
     triggered_runs: tuple[TriggeredRun, ...] = ()
+    progress: RunProgress | None = None
