@@ -14,15 +14,18 @@ from airflow.utils.types import DagRunType
 
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
-from temporal_airflow.engine.events import Command, StartTask, TaskEnded, TaskKey
+from temporal_airflow.engine.events import ActionTaken, AnswerAction, Command, StartTask, TaskEnded, TaskKey
 from temporal_airflow.models import (
+    ActionAnswer,
     BundleReference,
     DagDefinition,
     DagExecutionInput,
     DagRunIdentity,
     FileAssets,
+    RunAction,
     RunLimits,
     TaskExecutionResult,
+    UserAction,
 )
 
 import_scheduling_code()
@@ -86,6 +89,12 @@ class Play:
         self.now += after
         self.commands = self.engine.step(self.now, events)
         return self.commands
+
+    def act(self, action: UserAction, user: str = "ann") -> ActionAnswer | str:
+        """What the run answers to an action, once it has taken it in a step."""
+        commands = self.step(ActionTaken(1, RunAction(action=action, user=user)))
+        [answer] = [command.answer for command in commands if isinstance(command, AnswerAction)]
+        return answer
 
     @property
     def started(self) -> list[str]:

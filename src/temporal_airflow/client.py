@@ -35,6 +35,7 @@ from temporal_airflow.exceptions import (
     ServerError,
 )
 from temporal_airflow.models import (
+    ActionAnswer,
     DagExecutionResult,
     DagRunRecord,
     InputResponse,
@@ -42,10 +43,13 @@ from temporal_airflow.models import (
     LoadedDag,
     LoadFailure,
     Routing,
+    RunAction,
     TriggeredRun,
+    UserAction,
     XComRecord,
     XComRequest,
 )
+from temporal_airflow.run_actions import RunActions
 from temporal_airflow.run_filters import RunFilter
 from temporal_airflow.run_list import RunList
 from temporal_airflow.run_reader import RunReader, is_unanswered
@@ -72,6 +76,7 @@ class DagRunClient:
     def __init__(self, client: Client) -> None:
         self.temporal = client
         self._reader = RunReader(client)
+        self._actions = RunActions(client, self._reader)
 
     async def start(self, loaded: LoadedDag, *, task_queue: str, route_queues: bool) -> str:
         """Start a run.
@@ -272,6 +277,29 @@ class DagRunClient:
         if absence := open_questions.absence(await self.record(workflow_id), response):
             raise InputError(absence)
         await answering.send(self._handle(workflow_id), response)
+
+    async def act(self, workflow_id: str, action: UserAction, *, user: str | None = None) -> ActionAnswer:
+        """Clear, mark, pause a run or write a note on it; open or ended, it has been done when this returns.
+
+        Args:
+            workflow_id: of the run.
+            action: what to do.
+            user: id or name of who does it; this process's user by default.
+
+        Raises:
+            InputError: why the run doesn't do it.
+            NoWorkerError: if no worker is there to do it.
+        """
+        wanted = RunAction(action=action, user=user or answering.own_name())
+        return await self._actions.act(workflow_id, wanted)
+
+    async def preview(self, workflow_id: str, action: UserAction) -> ActionAnswer:
+        """What an action would do; nothing is done.
+
+        Raises:
+            InputError: why it would be refused.
+        """
+        return await self._actions.preview(workflow_id, RunAction(action=action, user=answering.own_name()))
 
     async def list_runs(
         self,

@@ -34,6 +34,8 @@ PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
 CLOSED_HOLDERS_ACTIVITY = "find_closed_airflow_runs"
 RESPOND_UPDATE = "respond"
+ACT_UPDATE = "act"
+PREVIEW_QUERY = "preview"
 
 DAG_ID_ATTRIBUTE = "AirflowDagId"
 RUN_TYPE_ATTRIBUTE = "AirflowRunType"
@@ -64,6 +66,9 @@ PARALLELISM_WORKFLOW_ID = "airflow-parallelism"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
+
+REFUSED_ACTION = "RefusedAction"
+"""Type of the failure with which a run refuses what somebody wants to do to it."""
 
 MOST_READABLE = 100
 """Characters of a name that an id repeats for people."""

@@ -23,6 +23,14 @@ class Output(StrEnum):
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Workflow id, or dag_id/run_id.")]
 Task = Annotated[str, typer.Argument(metavar="TASK", help="Task id.")]
 MapIndex = Annotated[int, typer.Option(help="Which instance of a mapped task.")]
+MapIndexes = Annotated[
+    list[int] | None,
+    typer.Option("--map-index", help="Only this instance of a mapped task; may be given several times."),
+]
+Upstream = Annotated[bool, typer.Option("--upstream", help="Also what the tasks depend on.")]
+Downstream = Annotated[bool, typer.Option("--downstream", help="Also what depends on the tasks.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+User = Annotated[str | None, typer.Option(metavar="NAME", help="Who does it; the user of this command otherwise.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table or JSON.")]
 DagId = Annotated[str | None, typer.Option(help="Which DAG, if the file holds several.")]
 RunId = Annotated[str | None, typer.Option(help="The run's id; Airflow makes one otherwise.")]
@@ -30,6 +38,13 @@ LogicalDate = Annotated[str | None, typer.Option(metavar="T", help="Logical date
 Conf = Annotated[
     str | None, typer.Option(metavar="JSON|@FILE", help="Configuration of the run (params, dag_run.conf).")
 ]
+
+
+def checked_map_indexes(map_index: list[int] | None, tasks: list[str] | None) -> tuple[int, ...]:
+    """Map indexes, which are of tasks that are named."""
+    if map_index and not tasks:
+        raise typer.BadParameter("--map-index is about a task: name one.")
+    return tuple(map_index or ())
 
 
 def read_conf(text: str | None, option: str = "--conf") -> dict[str, Any]:

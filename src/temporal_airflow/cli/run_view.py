@@ -94,6 +94,10 @@ def run_table(record: DagRunRecord, program: str = PROGRAM) -> Group:
     )
     if record.reason and record.state == DagRunState.FAILED:
         heading.append(f" ({record.reason})")
+    if record.paused:
+        heading.append(" paused", "yellow")
+    if record.note:
+        heading.append(f"\nNote: {record.note}")
     for line in _missed(record):
         heading.append(f"\n{line}", "yellow")
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -141,6 +145,8 @@ def run_json(record: DagRunRecord, xcoms: Iterable[XComRecord] | None = None) ->
         "start_date": _iso(record.start_date),
         "end_date": _iso(record.end_date),
         **({"deadlines": deadlines} if deadlines else {}),
+        **({"paused": True} if record.paused else {}),
+        **({"note": record.note} if record.note else {}),
         "task_instances": list(_task_instances_json(record, None if xcoms is None else tuple(xcoms))),
     }
 
@@ -165,6 +171,8 @@ def _task_instances_json(record: DagRunRecord, xcoms: tuple[XComRecord, ...] | N
             entry["input_request"] = ti.input_request.model_dump(mode="json", exclude={"sealed_params"})
         if ti.waits_for:
             entry["waits_for"] = ti.waits_for
+        if ti.note:
+            entry["note"] = ti.note
         if ti.lost_attempts:
             entry["lost_attempts"] = [lost.model_dump(mode="json") for lost in ti.lost_attempts]
         if xcoms is not None:
@@ -223,6 +231,8 @@ def _note(ti: TaskInstanceRecord) -> str:
         notes.append(f"goes on at {ti.wakes_at.astimezone():%H:%M:%S}")
     if ti.waits_for:
         notes.append(f"waits: {ti.waits_for}")
+    if ti.note:
+        notes.append(ti.note)
     return "; ".join(notes)
 
 

@@ -47,6 +47,7 @@ class TaskHistory:
         answered: whether it runs because somebody answered, or nobody in time.
         default_params: sealed values of the form's fields, once they count as given.
         error: of the last attempt that ended.
+        note: that somebody has written on it.
     """
 
     attempt: int = 1
@@ -56,6 +57,7 @@ class TaskHistory:
     answered: bool = False
     default_params: SealedKwargs | None = None
     error: str | None = None
+    note: str | None = None
     lost: list[LostAttempt] = field(default_factory=list)
 
     def new_try(self) -> None:

@@ -13,11 +13,21 @@ from typing import assert_never
 
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 
-from temporal_airflow.engine import human_input, lost_tasks, open_questions, step_check, task_events
+from temporal_airflow.engine import (
+    human_input,
+    lost_tasks,
+    marking,
+    open_questions,
+    step_check,
+    task_events,
+    user_actions,
+)
 from temporal_airflow.engine import snapshot as snapshots
 from temporal_airflow.engine.allowance import Allowance
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
+    ActionTaken,
+    AnswerAction,
     AskForSlots,
     AssetEventsPublished,
     AssetsRegistered,
@@ -45,6 +55,7 @@ from temporal_airflow.engine.scheduling import Scheduling
 from temporal_airflow.engine.time_provider import IdSequence, engine_scope
 from temporal_airflow.engine.xcom_pages import content_size
 from temporal_airflow.models import (
+    ActionAnswer,
     DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
@@ -55,6 +66,7 @@ from temporal_airflow.models import (
     TaskStateValue,
     TaskStateWrite,
     TriggerWrite,
+    UserAction,
     WriteAnswer,
     XComRecord,
     XComWrite,
@@ -219,6 +231,26 @@ class DagRunEngine:
         """A value of a task's state store."""
         return self._run.memory.state(question)
 
+    def problem_with(self, action: UserAction, now: datetime) -> str | None:
+        """Why somebody can't do this to the run now; None if they can.
+
+        Args:
+            action: what they want.
+            now: workflow time.
+        """
+        with engine_scope(now, self._ids):
+            return user_actions.problem(self._run, action)
+
+    def preview(self, action: UserAction, now: datetime) -> ActionAnswer:
+        """What an action that can be taken would do.
+
+        Args:
+            action: what somebody wants.
+            now: workflow time.
+        """
+        with engine_scope(now, self._ids):
+            return user_actions.preview(self._run, action)
+
     def absence_of_question(self, response: InputResponse) -> str | None:
         """Why no task waits for this answer now; None if one does."""
         return open_questions.absence(self.record, response)
@@ -273,12 +305,11 @@ class DagRunEngine:
                 self._run.assets.done(event)
                 self._give_up_on(error)
             case CancelRequested(reason):
-                self._run.cancel(reason)
+                marking.cancel(self._run, reason)
+            case ActionTaken():
+                self._act(event)
             case TurnCome():
-                if self._run.queued:  # else it was cancelled meanwhile
-                    self._run.dag_run.set_state(DagRunState.RUNNING)
-                    self._run.instances.touch_all()
-                    self._announce()
+                self._begin()
             case TimePassed():
                 pass
             case SlotsGranted(tickets):
@@ -288,6 +319,15 @@ class DagRunEngine:
                 self._run.instances.touch_all()
             case _:
                 assert_never(event)
+
+    def _begin(self) -> None:
+        """It is the turn of a queued run, unless it was cancelled or its DAG paused meanwhile."""
+        if self._run.paused:
+            self._awaits_turn = False
+        elif self._run.queued:
+            self._run.dag_run.set_state(DagRunState.RUNNING)
+            self._run.instances.touch_all()
+            self._announce()
 
     def _write_xcom(self, write: XComWrite, now: datetime) -> WriteAnswer:
         xcoms, most = self._run.xcoms, self._run.execution.limits.inline_xcom_run
@@ -317,11 +357,23 @@ class DagRunEngine:
         reason = f"asset events can't be recorded: {error}"
         if self._run.ended:
             self._run.reason = reason
-        self._run.cancel(reason)
+        marking.cancel(self._run, reason)
+
+    def _act(self, event: ActionTaken) -> None:
+        """Do what somebody wants, unless what happened since it was looked at has made that impossible."""
+        run, had_ended = self._run, self._run.ended
+        refusal = user_actions.problem(run, event.wanted.action)
+        answer = refusal or user_actions.take(run, event.wanted)
+        run.commands.append(AnswerAction(event.number, answer))
+        if refusal is None:
+            run.instances.settle()
+            self._scheduling.frontier.look_afresh()
+        if had_ended and run.queued:
+            self._announced = self._awaits_turn = False
 
     def _check_timeout(self, now: datetime) -> None:
         deadline = self._timeout_at()
-        if deadline is None or now <= deadline or self._run.ended:
+        if deadline is None or now <= deadline or self._run.ended or self._run.paused:
             return
         callback = lost_tasks.time_out(self._run.dag_run, self._run.dag, self._session)
         self._run.reason = "timed_out"
@@ -341,7 +393,7 @@ class DagRunEngine:
     def _await_turn(self, now: datetime) -> None:
         """What the scheduler's ``_start_queued_dagruns`` asks of a queued run."""
         run = self._run
-        if not run.queued or self._awaits_turn:
+        if not run.queued or self._awaits_turn or run.paused:
             return
         if now < run.dag_run.run_after:
             run.commands.append(WakeAt(run.dag_run.run_after))
@@ -352,7 +404,9 @@ class DagRunEngine:
     def _ask_for_wake(self, now: datetime) -> None:
         if self._run.ended:
             return
-        ends = (self._run.waiting.next(), self._timeout_at(), self._run.deadlines.next())
+        ends: tuple[datetime | None, ...] = (self._run.waiting.next(), self._timeout_at(), self._run.deadlines.next())
+        if self._run.paused:  # what has come already can do nothing until the DAG isn't paused any more
+            ends = (self._run.waiting.coming(), self._run.deadlines.next())
         moments = [moment for moment in ends if moment is not None]
         if moments:
             # Airflow compares with "later than": a moment that is exactly now is not yet due

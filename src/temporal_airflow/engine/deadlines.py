@@ -33,6 +33,9 @@ from temporal_airflow.models import (
 AVERAGE_RUNTIME = "AverageRuntimeDeadline"
 """Airflow's name of the one reference point that needs other runs."""
 
+QUEUED_AT = "DagRunQueuedAtDeadline"
+"""Airflow's name of the one reference point that clearing moves."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -58,6 +61,14 @@ class Deadlines:
     def resume(self, kept: Mapping[str, int]) -> None:
         """Know again which alert each restored row stands for."""
         self._alerts = {UUID(number): self._execution.deadlines[place] for number, place in kept.items()}
+
+    def requeued(self) -> None:
+        """Measure anew what is measured from when the run was queued (``_recalculate_dagrun_queued_at_deadlines``)."""
+        queued_at = self._dag_run.queued_at
+        for deadline in self._session.scalars(select(Deadline).where(~Deadline.missed)) if self._alerts else ():
+            alert = self._alerts[deadline.id]
+            if queued_at is not None and alert.reference["reference_type"] == QUEUED_AT:
+                deadline.deadline_time = queued_at + timedelta(seconds=alert.interval)
 
     def next(self) -> datetime | None:
         """The earliest deadline that isn't missed yet."""

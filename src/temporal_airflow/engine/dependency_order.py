@@ -33,6 +33,9 @@ class OrderedDependencies:
     def __ror__(self, others: Iterable[BaseTIDep]) -> OrderedDependencies:
         return OrderedDependencies([*others, *self._ordered]) if others else self
 
+    def __deepcopy__(self, _: object) -> OrderedDependencies:
+        return self  # Airflow copies tasks to select some of them; a dependency may know the run
+
     def replace(self, kind: type[BaseTIDep], other: BaseTIDep) -> None:
         """Ask another in the place of a dependency, if that is among them."""
         self._ordered = [other if type(each) is kind else each for each in self._ordered]

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from temporal_airflow.models import (
+    ActionAnswer,
     CallbackInput,
     DeadlineCallbackInput,
     HeldSlots,
@@ -19,6 +20,7 @@ from temporal_airflow.models import (
     PastRunsQuestion,
     PublishAssetEventsInput,
     RegisterAssetsInput,
+    RunAction,
     RunListenersInput,
     SlotRequest,
     TaskExecutionInput,
@@ -102,6 +104,18 @@ class InputGiven:
 
 
 @dataclass(frozen=True)
+class ActionTaken:
+    """Somebody does something to the run; the answer is :class:`AnswerAction`.
+
+    Attributes:
+        number: which action it is, of those that wait for an answer.
+    """
+
+    number: int
+    wanted: RunAction
+
+
+@dataclass(frozen=True)
 class PastRunsKnown:
     """The answer to :class:`WatchPastRuns`; None if there is none, and never will be."""
 
@@ -131,7 +145,8 @@ class AssetEventsPublished:
 
 
 Event = (
-    AssetsRegistered
+    ActionTaken
+    | AssetsRegistered
     | AssetEventsPublished
     | TaskEnded
     | TriggerEnded
@@ -256,8 +271,17 @@ class PublishAssetEvents:
     given: PublishAssetEventsInput
 
 
+@dataclass(frozen=True)
+class AnswerAction:
+    """Tell who has acted what was done, or why nothing was."""
+
+    number: int
+    answer: ActionAnswer | str
+
+
 Command = (
-    RegisterAssets
+    AnswerAction
+    | RegisterAssets
     | PublishAssetEvents
     | StartTask
     | StartTrigger

@@ -60,7 +60,7 @@ class Frontier:
         self._session = session
         self._distant = distant_relatives(dag)
         self._dependents = dependents(dag, self._distant, self._mapped_over)
-        self._waits_for = {task_id: sorted(task.upstream_task_ids) for task_id, task in dag.task_dict.items()}
+        self._waits_for: dict[str, list[str]] = {}
         self._groups = innermost_groups(dag)
         self._alarmed: set[str] = set()
         self._restless: set[str] = set()
@@ -69,6 +69,12 @@ class Frontier:
         self._round: deque[TaskKey] = deque()
         self._ended_in_round: set[TaskKey] = set()
         look_in_memory(dag, instances)
+        self.look_afresh()
+
+    def look_afresh(self) -> None:
+        """Forget what was concluded from tasks that had ended: they may run again."""
+        self._waits_for = {task_id: sorted(task.upstream_task_ids) for task_id, task in self._dag.task_dict.items()}
+        self._dag_run.forget_all_lengths()
 
     def kept(self) -> tuple[tuple[str, ...], tuple[TaskKey, ...]]:
         """Tasks with a relative whose end may decide over them at once, and what is to be evaluated."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
-from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.serialization.definitions.dag import SerializedDAG
@@ -20,7 +18,7 @@ from temporal_airflow.engine.assets import RunAssets
 from temporal_airflow.engine.attempts import AttemptInputs, InFlight, TaskHistory, key_of
 from temporal_airflow.engine.capacity import StartQueue
 from temporal_airflow.engine.claims import Claims
-from temporal_airflow.engine.database import PatientSession, RunDatabase
+from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.deadlines import Deadlines
 from temporal_airflow.engine.events import (
     Command,
@@ -53,9 +51,6 @@ NO_HISTORY = TaskHistory()
 WRITTEN_AT_ONCE = 200
 """Changed rows; each of them costs a quarter of what it costs alone."""
 
-PENDING = (None, TaskInstanceState.SCHEDULED, TaskInstanceState.UP_FOR_RETRY)
-"""States in which a task instance waits, and nothing of it is out."""
-
 SET_TO_FAILED = "Dag Run's state was manually set to `failed`."
 """What Airflow's API tells listeners of a run that a user ended."""
 
@@ -70,6 +65,7 @@ class OpenRun:
         cancelled: whether somebody wants it to end.
         waiting_triggers: of deferred task instances, for which there was no room yet.
         holding: whether nothing more is to be started for now.
+        paused: whether its DAG is: nothing more becomes ready.
     """
 
     def __init__(self, execution: DagExecutionInput, dag_run: DagRun, database: RunDatabase) -> None:
@@ -98,6 +94,7 @@ class OpenRun:
         self.cancelled = False
         self.waiting_triggers: dict[TaskKey, Deferral] = {}
         self.holding = False
+        self.paused = False
         self._histories: dict[TaskKey, TaskHistory] = {}
         self._unwritten = 0
 
@@ -222,23 +219,17 @@ class OpenRun:
         self.history_of(key_of(ti)).new_try()
         self.wait_for_trigger(ti, self.execution.definition.starting_triggers[ti.task_id].deferral)
 
-    def cancel(self, reason: str) -> None:
-        """End the run because somebody wants that, as Airflow does when a user marks it as failed."""
-        if self.cancelled or self.ended:
-            return
-        self.cancelled = True
-        self.reason = reason
-        self.instances.settle()
-        patient: Any = PatientSession(self.session)
-        for ti in list(self.instances.in_state(*PENDING)):  # Airflow does the same to what it reads row by row
-            if not self.dag.task_dict[ti.task_id].is_teardown:
-                ti.set_state(TaskInstanceState.SKIPPED, session=patient)
-        set_dag_run_state_to_failed(dag=self.dag, run_id=self.dag_run.run_id, commit=True, session=patient)
-        self.session.flush()
-        self.instances.reload()
-        if self.ended:
-            self.notify(SET_TO_FAILED)
-        self.stop_decided_tasks()
+    def reopen(self) -> None:
+        """Go on with a run that had ended, or was about to end because somebody wanted that."""
+        if not self.ended:
+            self.reason, self.cancelled = None, False
+
+    def pause(self, *, paused: bool) -> None:
+        """Let nothing more become ready or start, or let it again."""
+        self.paused = paused
+        self.instances.touch_all()
+        if paused:
+            self.queue.rest()
 
     def stop_decided_tasks(self) -> None:
         """Stop everything whose task instance has been given another state meanwhile."""
@@ -312,13 +303,15 @@ class OpenRun:
             reason=self.reason,
             task_instances=tuple(self._with_waits(record, requests) for record in self._records.all(self._record_of)),
             deadlines=self.deadlines.records(),
+            note=self.dag_run.note,
+            paused=self.paused,
         )
 
     def _record_of(self, key: TaskKey) -> TaskInstanceRecord | None:
         ti, history = self.instances.get(key), self._histories.get(key, NO_HISTORY)
         if ti is None:
             return None
-        return records.task_instance(ti, history.error, history.lost, self.waiting.moment_of(key))
+        return records.task_instance(ti, history, self.waiting.moment_of(key))
 
     def _held_up(self, record: TaskInstanceRecord) -> str | None:
         """Why a task instance that is ready hasn't been started."""

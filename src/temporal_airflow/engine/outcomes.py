@@ -25,6 +25,8 @@ UNSKIPPABLE = (TaskInstanceState.RUNNING, TaskInstanceState.SUCCESS, TaskInstanc
 
 def should_retry(ti: TaskInstance) -> bool:
     """Whether a failure of this try leads to another (``_is_eligible_to_retry``)."""
+    if ti.state == TaskInstanceState.RESTARTING:
+        return True
     return bool(ti.max_tries != 0 and ti.try_number <= ti.max_tries)
 
 

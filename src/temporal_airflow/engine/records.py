@@ -6,9 +6,10 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
@@ -17,7 +18,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from temporal_airflow.engine.events import TaskKey
-from temporal_airflow.models import LostAttempt, TaskInstanceRecord
+from temporal_airflow.models import TaskInstanceRecord
+
+if TYPE_CHECKING:
+    from temporal_airflow.engine.attempts import TaskHistory
 
 
 class TaskInstanceRecords:
@@ -73,24 +77,25 @@ class Waiting:
                 self._due[key] = None
         return list(self._due)
 
-    def next(self) -> datetime | None:
-        """The earliest moment that somebody waits for; it may have come."""
-        if self._due:
-            return min(self._moments[key] for key in self._due)
+    def coming(self) -> datetime | None:
+        """The earliest moment that somebody waits for and that hasn't come."""
         while self._coming and self._moments.get(self._coming[0][1]) != self._coming[0][0]:
             heappop(self._coming)
         return self._coming[0][0] if self._coming else None
 
+    def next(self) -> datetime | None:
+        """The earliest moment that somebody waits for; it may have come."""
+        if self._due:
+            return min(self._moments[key] for key in self._due)
+        return self.coming()
 
-def task_instance(
-    ti: TaskInstance, error: str | None, lost: Sequence[LostAttempt], wakes_at: datetime | None
-) -> TaskInstanceRecord:
+
+def task_instance(ti: TaskInstance, history: TaskHistory, wakes_at: datetime | None) -> TaskInstanceRecord:
     """The record of a task instance.
 
     Args:
         ti: the row.
-        error: of its last attempt.
-        lost: its lost attempts, oldest first.
+        history: what is known of it besides.
         wakes_at: when it goes on, if it waits for a moment.
     """
     return TaskInstanceRecord(
@@ -103,9 +108,10 @@ def task_instance(
         end_date=ti.end_date,
         rendered_map_index=ti._rendered_map_index,  # the column's name in Airflow's model
         hostname=ti.hostname or None,
-        error=error,
+        error=history.error,
         wakes_at=wakes_at,
-        lost_attempts=tuple(lost),
+        lost_attempts=tuple(history.lost),
+        note=history.note,
     )
 
 

@@ -33,6 +33,10 @@ class RememberingRun:
         for mapped in self._mapped_over.get(task_id, ()):
             self._lengths.pop(mapped, None)
 
+    def forget_all_lengths(self) -> None:
+        """Tasks that have ended may run again."""
+        self._lengths.clear()
+
     def _revise_map_indexes_if_mapped(self, task: Operator, **how: Any) -> Iterable[TaskInstance]:
         if not task.get_needs_expansion():
             return ()

@@ -96,6 +96,8 @@ class Scheduling:
     def _set_scheduled(self, ready: Sequence[TaskInstance], now: datetime) -> None:
         """Let task instances that are ready wait for their start; empty tasks succeed, some begin in their trigger."""
         run = self._run
+        if run.paused:  # Airflow looks, too, so that a run can end, but readies nothing
+            return
         for ti in ready:
             outcomes.schedule(ti, now, run.session)
             run.instances.changed[key_of(ti)] = None
@@ -125,7 +127,7 @@ class Scheduling:
     def _start_ready(self, now: datetime, allowance: Allowance) -> bool:
         """Start what the run's limits leave room for."""
         run = self._run
-        if run.ended or run.holding:
+        if run.ended or run.holding or run.paused:
             return True
         run.start_waiting_triggers()
         startable = run.queue.take(min(run.room, max(allowance.work, 0) + 1))

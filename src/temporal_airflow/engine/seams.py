@@ -118,6 +118,21 @@ def _stand_in(replacement: Any) -> Callable[[Any, str], None]:
     return install_stand_in
 
 
+def _give_runs_their_own_dag(module: Any, attribute: str) -> None:
+    """Let the method answer from the run inside an engine scope."""
+    dag_bag = getattr(module, attribute)
+    original = dag_bag.get_dag_for_run
+    if original.__name__ == "dag_of_run":
+        return
+
+    def dag_of_run(self: Any, dag_run: Any, session: Any) -> Any:
+        if time_provider.in_engine_scope():
+            return dag_run.get_dag()
+        return original(self, dag_run, session=session)
+
+    dag_bag.get_dag_for_run = dag_of_run
+
+
 class _Silence:
     """Takes every call and does nothing; a timer from it is a context that does nothing."""
 
@@ -185,6 +200,12 @@ ENGINE_SEAMS: tuple[Seam, ...] = (
         "get_fernet",
         "encryption is random and its key a worker's own; the only secrets in a run's database were sealed before",
         _stand_in(_PlainText),
+    ),
+    Seam(
+        "airflow.models.dagbag",
+        "DBDagBag",
+        "a run's database has no serialized DAGs: to clear tasks of a run is to clear those of its own DAG",
+        _give_runs_their_own_dag,
     ),
     Seam("airflow.settings", "Session", _DATABASE, _stand_in(_refuse_session)),
     Seam("airflow.settings", "NonScopedSession", _DATABASE, _stand_in(_refuse_session)),

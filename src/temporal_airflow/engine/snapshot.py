@@ -33,6 +33,7 @@ def take(run: OpenRun, frontier: Frontier, drawn_ids: int) -> RunSnapshot:
         reason=run.reason,
         asks_people=run.asks_people,
         cancelled=run.cancelled,
+        paused=run.paused,
         histories=tuple(history.kept(key) for key, history in run.histories.items()),
         in_flight=tuple(
             KeptFlight(**key._asdict(), try_number=out.try_number, state=out.state, stopping=out.stopping)
@@ -67,6 +68,7 @@ def resume(execution: DagExecutionInput, snapshot: RunSnapshot) -> OpenRun:
         {_key(kept): InFlight(kept.try_number, kept.state, kept.stopping) for kept in snapshot.in_flight},
     )
     run.reason, run.asks_people, run.cancelled = snapshot.reason, snapshot.asks_people, snapshot.cancelled
+    run.paused = snapshot.paused
     run.waiting_triggers = {_key(kept): kept.deferral for kept in snapshot.waiting_triggers}
     run.mutations.resume([key_of(ti) for ti in run.instances], map(_key, snapshot.unmutated))
     run.xcoms.resume(snapshot.xcoms)

@@ -28,7 +28,7 @@ def check(run: OpenRun) -> None:
     Raises:
         OverlookedError: if that changes or readies anything.
     """
-    if run.ended or run.queued or run.past_runs.undecided:
+    if run.ended or run.queued or run.paused or run.past_runs.undecided:
         return
     before = _rows(run)
     undecided = [ti for ti in run.instances if ti.state in SCHEDULEABLE_STATES]

@@ -11,7 +11,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import State, TaskInstanceState
 from sqlalchemy import select
 
-from temporal_airflow.engine import human_input, lost_tasks, outcomes
+from temporal_airflow.engine import clearing, human_input, lost_tasks, outcomes
 from temporal_airflow.engine.attempts import key_of
 from temporal_airflow.engine.events import AttemptLost, InputGiven, TaskEnded, TaskKey, TaskStopped, TriggerEnded
 from temporal_airflow.engine.open_run import OpenRun
@@ -28,6 +28,7 @@ def task_ended(run: OpenRun, event: TaskEnded, now: datetime) -> None:
     history.error = result.error
     ti = run.awaited(key, event.try_number, TaskInstanceState.RUNNING)
     if ti is None:
+        _restart_if_cleared(run, key)
         return
     run.xcoms.write(result.xcoms)
     if result.mapped_length is not None:
@@ -108,6 +109,7 @@ def task_stopped(run: OpenRun, event: TaskStopped, now: datetime) -> None:
         return
     run.in_flight.pop(event.key, None)
     run.instances.changed[event.key] = None
+    _restart_if_cleared(run, event.key)
     if run.instances[event.key].state in State.finished:
         run.history_of(event.key).error = STOPPED
 
@@ -120,6 +122,7 @@ def attempt_lost(run: OpenRun, event: AttemptLost, now: datetime) -> None:
     flight = run.in_flight.get(key)
     ti = run.awaited(key, try_number, flight.state) if flight else None
     if ti is None:
+        _restart_if_cleared(run, key)
         return
     lost_of_this_try = sum(lost.try_number == try_number for lost in history.lost)
     may_repeat = lost_of_this_try < run.execution.limits.max_lost_attempts
@@ -131,6 +134,14 @@ def attempt_lost(run: OpenRun, event: AttemptLost, now: datetime) -> None:
     run.run_callbacks_of_failure(ti, history.error)
     lost_tasks.give_up(ti, run.dag, now, run.session)
     run.stop_decided_tasks()
+
+
+def _restart_if_cleared(run: OpenRun, key: TaskKey) -> None:
+    """Whatever became of a task that was cleared while it ran, it starts anew."""
+    ti = run.instances.get(key)
+    if ti is not None and ti.state == TaskInstanceState.RESTARTING:
+        run.history_of(key).error = None
+        clearing.restart(run, ti)
 
 
 def _await_input(run: OpenRun, ti: TaskInstance, wait: InputWait, now: datetime) -> None:

@@ -148,6 +148,7 @@ class RunProgress(WireModel):
         started_at: when its first execution was started.
         compressed_batches: zlib-compressed JSON of the list of its :class:`~temporal_airflow.models.batches.OpenBatch`.
         batches_begun: how many batches of attempts it has begun.
+        reopened: whether it had ended.
     """
 
     compressed_snapshot: bytes
@@ -155,6 +156,7 @@ class RunProgress(WireModel):
     started_at: datetime
     compressed_batches: bytes = b""
     batches_begun: int = 0
+    reopened: bool = False
 
 
 class DagExecutionInput(WireModel):
@@ -214,6 +216,7 @@ class TaskInstanceRecord(CompactModel):
         wakes_at: when a waiting task (retry, reschedule) goes on, or waits no longer for an answer.
         waits_for: what else a task waits for that isn't in its run.
         input_request: what the task asks of people now; a long body may be cut.
+        note: that somebody has written on it.
     """
 
     task_id: str
@@ -230,6 +233,7 @@ class TaskInstanceRecord(CompactModel):
     waits_for: str | None = None
     lost_attempts: tuple[LostAttempt, ...] = ()
     input_request: InputRequest | None = None
+    note: str | None = None
 
 
 class DagRunRecord(WireModel):
@@ -237,6 +241,8 @@ class DagRunRecord(WireModel):
 
     Attributes:
         batches: ids of the workflows in which attempts run, if not in that of the run.
+        note: that somebody has written on it.
+        paused: whether its DAG is, so that no more tasks start.
     """
 
     run: DagRunIdentity
@@ -247,6 +253,8 @@ class DagRunRecord(WireModel):
     task_instances: tuple[TaskInstanceRecord, ...] = ()
     deadlines: tuple[DeadlineRecord, ...] = ()
     batches: tuple[str, ...] = ()
+    note: str | None = None
+    paused: bool = False
 
     @field_serializer("task_instances", mode="wrap", when_used="json")
     def _pack(self, records: object, write: SerializerFunctionWrapHandler) -> object:
@@ -267,6 +275,8 @@ class DagExecutionResult(WireModel):
 
     Attributes:
         triggered_runs: runs that tasks have started, or tried to.
+        progress: how the run can go on, if somebody clears it; its XComs and states of tasks are those of the result.
+            None if there was no room for it, or the release before knew of no such thing.
     """
 
     schema_version: int = 1
@@ -281,3 +291,4 @@ class DagExecutionResult(WireModel):
     xcoms: tuple[XComRecord, ...] = ()
     task_states: tuple[TaskStateRecord, ...] = ()
     triggered_runs: tuple[TriggeredRun, ...] = ()
+    progress: RunProgress | None = None

@@ -49,6 +49,7 @@ class KeptHistory(KeptTask):
     answered: bool = False
     default_params: SealedKwargs | None = None
     error: str | None = None
+    note: str | None = None
     lost: tuple[LostAttempt, ...] = ()
 
 
@@ -132,6 +133,7 @@ class RunSnapshot(CompactModel):
         drawn_ids: how many ids the run has drawn.
         announced: whether listeners were told that it has started.
         cancelled: whether somebody wants it to end.
+        paused: whether its DAG is.
         reason: why it ended.
         asks_people: whether a task has ever waited for a person.
         histories: of task instances.
@@ -153,6 +155,7 @@ class RunSnapshot(CompactModel):
     drawn_ids: int
     announced: bool = False
     cancelled: bool = False
+    paused: bool = False
     reason: str | None = None
     asks_people: bool = False
     histories: tuple[KeptHistory, ...] = ()

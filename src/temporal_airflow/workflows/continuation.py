@@ -12,7 +12,7 @@ from datetime import datetime
 from temporalio import workflow
 
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
-from temporal_airflow.models import DagExecutionInput, RunProgress
+from temporal_airflow.models import DagExecutionInput, DagExecutionResult, RunProgress, RunSnapshot
 from temporal_airflow.workflows.batches import Batches
 
 MOST_BYTES = 1_900_000
@@ -23,7 +23,11 @@ NEXT_LOOK = 1000
 
 
 class Continuation:
-    """The chain of workflow executions that are one run."""
+    """The chain of workflow executions that are one run.
+
+    Attributes:
+        is_reopening: whether the run had ended, and somebody wants something of it.
+    """
 
     def __init__(self, execution: DagExecutionInput) -> None:
         progress = execution.progress
@@ -31,6 +35,7 @@ class Continuation:
         self._execution = execution.model_copy(update={"progress": None})
         self._continued = progress.continued if progress else 0
         self._started_at = progress.started_at if progress else None
+        self.is_reopening = bool(progress and progress.reopened)
         self._too_large_until = 0
         self._messages_at = self._all_heard_at = -1
 
@@ -77,13 +82,7 @@ class Continuation:
 
     def next_input(self, engine: DagRunEngine, batches: Batches) -> DagExecutionInput | None:
         """The input of the new execution; None if it is more than the server takes: then the run stays."""
-        progress = RunProgress(
-            compressed_snapshot=engine.snapshot().compressed(),
-            continued=self._continued + 1,
-            started_at=self._start(),
-            compressed_batches=batches.compressed(),
-            batches_begun=batches.begun,
-        )
+        progress = self._progress(engine.snapshot(), batches)
         execution = self._execution.model_copy(update={"progress": progress})
         size = len(execution.model_dump_json())
         if size <= MOST_BYTES:
@@ -91,6 +90,22 @@ class Continuation:
         self._too_large_until = workflow.info().get_current_history_length() + NEXT_LOOK
         workflow.logger.warning("The run stays in its history: with %s bytes it is too large to go on in a new", size)
         return None
+
+    def with_progress(self, result: DagExecutionResult, engine: DagRunEngine, batches: Batches) -> DagExecutionResult:
+        """A run's result with what lets the run go on, should somebody clear it; without, where there is no room."""
+        kept_beside = {"xcoms": (), "task_states": ()}
+        progress = self._progress(engine.snapshot().model_copy(update=kept_beside), batches)
+        complete = result.model_copy(update={"progress": progress})
+        return complete if len(complete.model_dump_json()) <= MOST_BYTES else result
+
+    def _progress(self, snapshot: RunSnapshot, batches: Batches) -> RunProgress:
+        return RunProgress(
+            compressed_snapshot=snapshot.compressed(),
+            continued=self._continued + 1,
+            started_at=self._start(),
+            compressed_batches=batches.compressed(),
+            batches_begun=batches.begun,
+        )
 
     def memo(self) -> dict[str, object]:
         """What lists are to say of the new execution: what they say of this one, and since when there is the run."""

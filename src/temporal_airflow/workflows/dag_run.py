@@ -8,6 +8,8 @@ for every run; determinism is the engine's duty and is tested by replay.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -18,6 +20,7 @@ from temporal_airflow import identifiers
 from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
 from temporal_airflow.engine.events import (
+    AnswerAction,
     AskForSlots,
     AwaitTurn,
     CancelRequested,
@@ -39,12 +42,14 @@ from temporal_airflow.engine.events import (
 from temporal_airflow.engine.xcom_pages import answer_questions
 from temporal_airflow.models import (
     ENGINE_EPOCH,
+    ActionAnswer,
     AttemptReports,
     DagExecutionInput,
     DagExecutionResult,
     DagRunRecord,
     InputResponse,
     Routing,
+    RunAction,
     RunSnapshot,
     RunWrite,
     SlotGrant,
@@ -65,8 +70,12 @@ from temporal_airflow.workflows.continuation import Continuation
 from temporal_airflow.workflows.details import state_table
 from temporal_airflow.workflows.inbox import Inbox
 from temporal_airflow.workflows.slot_messages import SlotMessages
+from temporal_airflow.workflows.user_actions import UserActions, refused
 
 DETAILS_INTERVAL = timedelta(seconds=1)
+REOPENED_PATIENCE = timedelta(seconds=10)
+"""How long a run that was opened again waits for what it was opened for: that comes along with it."""
+
 BREATH = timedelta(milliseconds=1)
 """A pause that ends an activation; an ``await`` that is done at once doesn't."""
 
@@ -84,6 +93,7 @@ class ExecuteAirflowDagWorkflow:
         _check_origin(execution)
         self._continuation = Continuation(execution)
         self._inbox = Inbox()
+        self._user_actions = UserActions(self._inbox)
         routing = Routing(task_queue=execution.task_queue, route_queues=execution.route_queues)
         activities = Activities(routing, execution.limits.heartbeat_timeout)
         self._attempts = Attempts(activities, self._inbox)
@@ -109,6 +119,8 @@ class ExecuteAirflowDagWorkflow:
         self._batches.watch()
         self._slots.repeat(engine.keepers())
         try:
+            if self._continuation.is_reopening:
+                await self._await_action()
             while True:
                 for command in engine.step(workflow.now(), self._inbox.take(engine.most_events)):
                     self._carry_out(command)
@@ -116,8 +128,10 @@ class ExecuteAirflowDagWorkflow:
                 self._show_details()
                 listed_state.show(engine.state.value)
                 if self._is_over():
-                    await workflow.wait_condition(workflow.all_handlers_finished)
-                    return engine.result(workflow.now())
+                    await workflow.wait_condition(self._may_end)
+                    if self._user_actions.unread:
+                        continue
+                    return self._continuation.with_progress(engine.result(workflow.now()), engine, self._batches)
                 self._continue_as_new_if_due()
                 await self._wait()
         finally:
@@ -184,14 +198,45 @@ class ExecuteAirflowDagWorkflow:
         if problems:
             raise ApplicationError(" ".join(problems), type=identifiers.REFUSED_RESPONSE)
 
+    @workflow.update(name=identifiers.ACT_UPDATE)
+    async def act(self, wanted: RunAction) -> ActionAnswer:
+        """Do what somebody wants: answers what was done, once it has been."""
+        self._continuation.message_came()
+        return await self._user_actions.take(wanted)
+
+    @act.validator
+    def _check_action(self, wanted: RunAction) -> None:
+        if problem := self._engine.problem_with(wanted.action, workflow.now()):
+            raise refused(problem)
+
+    @workflow.query(name=identifiers.PREVIEW_QUERY)
+    def preview(self, wanted: RunAction) -> ActionAnswer:
+        """What an action would do now."""
+        if problem := self._engine.problem_with(wanted.action, workflow.now()):
+            raise refused(problem)
+        return self._engine.preview(wanted.action, workflow.now())
+
+    async def _await_action(self) -> None:
+        """Wait for what an ended run has been opened again for; without it, it ends as before."""
+        with suppress(TimeoutError):
+            await self._patiently(workflow.wait_condition(lambda: bool(self._inbox), timeout=REOPENED_PATIENCE))
+
     async def _wait(self) -> None:
+        if self._steps_again or self._inbox:  # more than one activation may do
+            self._steps_again = False
+            await self._patiently(self._breathe())
+        else:
+            condition = workflow.wait_condition(lambda: bool(self._inbox) or self._is_over() or self._may_continue())
+            await self._patiently(condition)
+
+    async def _breathe(self) -> None:
+        await workflow.sleep(BREATH)
+        self._continuation.all_heard()
+
+    async def _patiently(self, waiting: Awaitable[None]) -> None:
+        """Wait; a cancellation is one more thing that happens."""
         try:
-            if self._steps_again or self._inbox:  # more than one activation may do
-                self._steps_again = False
-                await workflow.sleep(BREATH)
-                self._continuation.all_heard()
-            else:
-                await workflow.wait_condition(lambda: bool(self._inbox) or self._is_over() or self._may_continue())
+            await waiting
         except asyncio.CancelledError:
             reason = workflow.cancellation_reason()
             if reason is None:
@@ -223,11 +268,17 @@ class ExecuteAirflowDagWorkflow:
         unread = self._inbox or self._steps_again
         return self._continuation.is_wanted and not (unread or any(awaited)) and workflow.all_handlers_finished()
 
+    def _may_end(self) -> bool:
+        """Whether nobody waits for an answer of a run that is over, or somebody wants something of it yet."""
+        return self._user_actions.unread or workflow.all_handlers_finished()
+
     def _is_over(self) -> bool:
         return self._engine.finished and not self._callbacks.open and not self._slots.open
 
     def _carry_out(self, command: Command) -> None:  # noqa: C901, PLR0912  # a table: a case for each command
         match command:
+            case AnswerAction():
+                self._user_actions.answer(command)
             case StartTask():
                 self._start_task(command)
             case StartTrigger():

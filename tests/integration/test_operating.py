@@ -1,0 +1,186 @@
+"""Runs that somebody operates while they live and after they have ended: real server, worker and task processes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from run_bench import RunBench, label
+from temporal_airflow.exceptions import InputError
+from temporal_airflow.models import ClearTasks, MarkRun, MarkTask
+from waiting import until
+
+OPERATED = "operated.py"
+
+
+def clear(*task_ids: str, **how: Any) -> ClearTasks:
+    return ClearTasks(kind="clear", task_ids=task_ids, **how)
+
+
+def mark(task_id: str, state: str, **how: Any) -> MarkTask:
+    return MarkTask(kind="mark_task", task_id=task_id, state=state, **how)
+
+
+async def is_in(bench: RunBench, run: str, name: str, state: str) -> None:
+    async def there() -> bool:
+        record = await bench.client.record(run)
+        return any(label(ti) == name and ti.state == state for ti in record.task_instances)
+
+    await until(f"{name} is {state}", there)
+
+
+async def has_begun(bench: RunBench, tries: int = 1) -> None:
+    await until("the task holds", lambda: len(bench.notes("holds")) == tries)
+
+
+def is_alive(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_running_task_that_is_cleared_is_stopped_and_runs_again(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds")
+        await has_begun(bench)
+        answer = await bench.client.act(run, clear("holds"))
+        assert [(ti.task_id, ti.state) for ti in answer.task_instances] == [("holds", "running")]
+        await has_begun(bench, 2)
+        assert bench.notes("killed") == ["1"]
+        assert not is_alive(bench.notes("holds")[0])
+        (bench.scratch / "go").touch()
+        ended = await bench.end(run)
+    assert (ended.state, ended.tries) == ("success", {"holds": 2, "then": 1})
+
+
+async def test_a_running_task_that_is_marked_is_stopped_and_the_run_goes_on(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds")
+        await has_begun(bench)
+        await bench.client.act(run, mark("holds", "success"))
+        ended = await bench.end(run)
+    assert (ended.state, ended.states) == ("success", {"holds": "success", "then": "success"})
+    assert bench.notes("killed") == ["1"]
+
+
+async def test_an_ended_run_goes_on_under_its_id(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "fails_in_the_middle")
+        failed = await bench.end(run)
+        first = await bench.temporal.get_workflow_handle(run).describe()
+        assert (failed.state, failed.states["third"]) == ("failed", "upstream_failed")
+        (bench.scratch / "go").touch()
+        answer = await bench.client.act(run, clear(only_failed=True))
+        assert [ti.task_id for ti in answer.task_instances] == ["second", "third"]
+        ended = await bench.end(run)
+        [listed] = (await bench.client.list_runs(dag_id="fails_in_the_middle")).runs
+    assert (ended.state, ended.tries) == ("success", {"first": 1, "second": 2, "third": 1})
+    assert bench.notes("ran") == ["first 1", "second 1", "second 2", "third 1"]
+    assert (listed.workflow_id, listed.state, listed.start_date) == (run, "success", first.start_time)
+
+
+async def test_an_ended_run_needs_none_of_its_old_history(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "fails_in_the_middle")
+        await bench.end(run)
+    (bench.scratch / "go").touch()
+    async with bench.worker():  # it has never seen the run
+        await bench.client.act(run, clear("second", downstream=True))
+        ended = await bench.end(run)
+    assert ended.state == "success"
+    length = len((await bench.history(run)).events)
+    assert length < 40
+
+
+async def test_what_would_be_cleared_of_an_ended_run_is_told_without_a_worker(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "fails_in_the_middle")
+        await bench.end(run)
+    before = await bench.temporal.get_workflow_handle(run).describe()
+    answer = await bench.client.preview(run, clear("second", downstream=True))
+    assert [(ti.task_id, ti.state) for ti in answer.task_instances] == [
+        ("second", "failed"),
+        ("third", "upstream_failed"),
+    ]
+    with pytest.raises(InputError, match=r"has no task 'secnd' \(did you mean 'second'"):
+        await bench.client.act(run, clear("secnd"))
+    after = await bench.temporal.get_workflow_handle(run).describe()
+    assert (after.run_id, after.history_length) == (before.run_id, before.history_length)
+
+
+async def test_a_run_ended_from_outside_can_not_go_on(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds")
+        await has_begun(bench)
+        await bench.temporal.get_workflow_handle(run).terminate()
+        with pytest.raises(InputError, match=r"was ended from outside .* start a new run instead"):
+            await bench.client.act(run, clear())
+
+
+async def test_two_who_act_at_once_both_get_an_answer(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "fails_in_the_middle")
+        await bench.end(run)
+        (bench.scratch / "go").touch()
+        answers = await asyncio.gather(
+            bench.client.act(run, mark("second", "success"), user="ann"),
+            bench.client.act(run, mark("second", "success"), user="bob"),
+            return_exceptions=True,
+        )
+        ended = await bench.end(run)
+    refusals = [answer for answer in answers if isinstance(answer, InputError)]
+    assert [str(refusal) for refusal in refusals] == ["Task 'second' is already in state 'success'."]
+    assert (ended.state, ended.states) == ("success", dict.fromkeys(("first", "second", "third"), "success"))
+
+
+async def test_a_deferred_task_is_cleared(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "is_deferred")
+        await is_in(bench, run, "waits", "deferred")
+        await bench.client.act(run, clear("waits"))
+        await is_in(bench, run, "waits", "deferred")
+        (bench.scratch / "go").touch()
+        ended = await bench.end(run)
+    assert (ended.state, ended.xcom("waits")) == ("success", 2)
+
+
+async def test_a_task_that_waits_for_its_retry_is_cleared(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "waits_to_retry")
+        await is_in(bench, run, "retries", "up_for_retry")
+        (bench.scratch / "go").touch()
+        await bench.client.act(run, clear("retries"))
+        ended = await bench.end(run)
+    assert (ended.state, ended.tries) == ("success", {"retries": 2})
+
+
+async def test_a_cancelled_run_tears_down(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "tears_down")
+        await has_begun(bench)
+        await bench.client.cancel(run)
+        ended = await bench.end(run)
+    assert (ended.state, ended.states) == ("failed", {"begins": "success", "holds": "failed", "cleans": "success"})
+    assert bench.notes("killed") == ["1"]
+
+
+async def test_a_marked_run_ends(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds")
+        await has_begun(bench)
+        await bench.client.act(run, MarkRun(kind="mark_run", state="success"), user="ann")
+        ended = await bench.end(run)
+    assert (ended.state, ended.result.snapshot.reason) == ("success", "marked success by ann")
+    assert ended.states == {"holds": "success", "then": "skipped"}
+
+
+async def test_a_mapped_task_follows_the_new_length(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "maps_numbers")
+        assert (await bench.end(run)).xcom("total") == 2
+        (bench.scratch / "go").touch()
+        await bench.client.act(run, clear("numbers", downstream=True))
+        ended = await bench.end(run)
+    assert (ended.state, ended.xcom("total")) == ("success", 6)
+    assert ended.tries == {"numbers": 2, "double[0]": 2, "double[1]": 2, "double[2]": 1, "total": 2}
