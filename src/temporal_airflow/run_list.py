@@ -137,12 +137,17 @@ async def _state_of(client: Client, reader: RunReader, execution: WorkflowExecut
     match execution.status:
         case WorkflowExecutionStatus.RUNNING:
             return said or await _state_of_open(client, execution.id), None
-        case WorkflowExecutionStatus.COMPLETED if said == DagRunState.SUCCESS:
+        case WorkflowExecutionStatus.COMPLETED if said == DagRunState.SUCCESS and await _is_latest(client, execution):
             return said, None
         case WorkflowExecutionStatus.COMPLETED:
             return await _state_of_closed(reader, execution.id)
         case status:
             return DagRunState.FAILED, f"workflow {status.name.lower()}" if status else None
+
+
+async def _is_latest(client: Client, execution: WorkflowExecution) -> bool:
+    """Whether a run has ended in this execution for good: it may have been cleared since."""
+    return (await client.get_workflow_handle(execution.id).describe()).run_id == execution.run_id
 
 
 async def _state_of_open(client: Client, workflow_id: str) -> DagRunState:
@@ -160,6 +165,6 @@ async def _state_of_closed(reader: RunReader, workflow_id: str) -> tuple[DagRunS
         result = await reader.result_if_closed(workflow_id)
     except DagRunNotFoundError:
         return DagRunState.FAILED, "workflow ended from outside"
-    if result is None:  # it was cleared meanwhile
+    if result is None:  # it has been cleared since
         return DagRunState.RUNNING, None
     return result.state, result.snapshot.reason

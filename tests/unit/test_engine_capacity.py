@@ -11,11 +11,21 @@ from engine_play import SECOND, START, Play
 from temporal_airflow import identifiers
 from temporal_airflow.capacity.slot_book import SlotBook
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
-from temporal_airflow.engine.events import AskForSlots, SlotsGranted, StartTrigger, StepAgain, TaskKey, TriggerEnded
+from temporal_airflow.engine.events import (
+    ActionTaken,
+    AskForSlots,
+    SlotsGranted,
+    StartTrigger,
+    StepAgain,
+    TaskKey,
+    TriggerEnded,
+)
 from temporal_airflow.models import (
     Deferral,
     PoolDefinition,
     PoolState,
+    RunAction,
+    SetPaused,
     SharedLimits,
     SlotHolder,
     SlotMessage,
@@ -237,3 +247,16 @@ def test_a_run_that_goes_on_from_a_snapshot_keeps_its_slots_and_its_requests() -
         play.happens(play.ended(play.order[number]))
     assert play.engine.finished
     assert not play.pools[POOL].in_use
+
+
+def test_a_paused_run_keeps_nothing_from_others() -> None:
+    play = SharingPlay(weighted(4, max_active_tasks=2), slots=2)
+    play.happens(ActionTaken(1, RunAction(action=SetPaused(kind="pause", paused=True), user="ann")))
+    running = sorted(name for name, state in play.states.items() if state == "running")
+    assert play.pools[POOL].open == 0
+    play.happens(play.ended(running[0]))
+    assert play.pools[POOL].open == 1
+    play.happens(play.ended(running[1]))
+    assert (play.pools[POOL].open, "running" in play.states.values()) == (2, False)
+    play.happens(ActionTaken(2, RunAction(action=SetPaused(kind="pause", paused=False), user="ann")))
+    assert [state for state in play.states.values() if state == "running"] == ["running"] * 2

@@ -91,6 +91,15 @@ class StartQueue:
         for key in self._claims.take(tickets):
             self.put_back([self._instances[key]])
 
+    def rest(self) -> None:
+        """Give back whatever is held or asked for by those that haven't started: they may not for now."""
+        for key in self._claims.waiting_to_start():
+            if self._is_scheduled(key):
+                self._begin_anew(key)
+        for asked in self._asked.values():
+            for key in list(asked):
+                self._withdraw(key, asked, Counter())
+
     def ask(self) -> None:
         """Ask for what the first that wait for it need, and give back what can't be used now."""
         self._give_back_surplus()

@@ -226,6 +226,13 @@ class OpenRun:
         if not self.ended:
             self.reason, self.cancelled = None, False
 
+    def pause(self, *, paused: bool) -> None:
+        """Let nothing more become ready or start, or let it again."""
+        self.paused = paused
+        self.instances.touch_all()
+        if paused:
+            self.queue.rest()
+
     def stop_decided_tasks(self) -> None:
         """Stop everything whose task instance has been given another state meanwhile."""
         for key in self._in_doubt():

@@ -81,8 +81,7 @@ def take(run: OpenRun, wanted: RunAction) -> ActionAnswer:
         case WriteNote():
             _write_note(run, action, wanted.user)
         case SetPaused(paused=paused):
-            run.paused = paused
-            run.instances.touch_all()
+            run.pause(paused=paused)
         case _:
             assert_never(action)
     return _answer(run, about)
