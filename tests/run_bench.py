@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,15 +75,16 @@ class RunBench:
     scratch: Path
     task_queue: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex}")
     started: list[str] = field(default_factory=list)
+    route_queues: bool = False
 
     @property
     def client(self) -> DagRunClient:
         return DagRunClient(self.temporal)
 
     @asynccontextmanager
-    async def worker(self, concurrency: int = 4) -> AsyncIterator[RunningWorker]:
+    async def worker(self, concurrency: int = 4, queues: Sequence[str] = ()) -> AsyncIterator[RunningWorker]:
         settings = self.settings.model_copy(update={"concurrency": concurrency, "drain_timeout": 0})
-        async with run_worker(self.temporal, self.template, settings, self.task_queue) as running:
+        async with run_worker(self.temporal, self.template, settings, self.task_queue, queues) as running:
             yield running
 
     async def load(self, file: str, dag_id: str | None = None, **request: Any) -> LoadedDag:
@@ -98,7 +99,7 @@ class RunBench:
         loaded = await self.load(file, dag_id, **request)
         if limits:
             loaded = loaded.model_copy(update={"limits": loaded.limits.model_copy(update=limits)})
-        workflow_id = await self.client.start(loaded, task_queue=self.task_queue, route_queues=False)
+        workflow_id = await self.client.start(loaded, task_queue=self.task_queue, route_queues=self.route_queues)
         self.started.append(workflow_id)
         return workflow_id
 

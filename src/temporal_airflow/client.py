@@ -23,7 +23,7 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import answering, identifiers, near_names, queued_attempts, run_list, worker_presence
+from temporal_airflow import answering, full_pools, identifiers, near_names, queued_attempts, run_list, worker_presence
 from temporal_airflow.dag_loader import checked
 from temporal_airflow.engine import open_questions
 from temporal_airflow.engine.airflow_library import import_scheduling_code
@@ -83,13 +83,21 @@ class DagRunClient:
         self._reader = RunReader(client)
         self._actions = RunActions(client, self._reader)
 
-    async def start(self, loaded: LoadedDag, *, task_queue: str, route_queues: bool) -> str:
+    async def start(
+        self,
+        loaded: LoadedDag,
+        *,
+        task_queue: str,
+        route_queues: bool,
+        task_queues: Mapping[str, str] | None = None,
+    ) -> str:
         """Start a run; over the DAG's ``max_active_runs`` it is queued and waits for its turn.
 
         Args:
             loaded: the DAG and the run, validated.
             task_queue: where its workers are.
             route_queues: see :class:`DagExecutionInput`.
+            task_queues: the same.
 
         Returns:
             The workflow id.
@@ -100,7 +108,7 @@ class DagRunClient:
         """
         run = loaded.run
         workflow_id = identifiers.workflow_id(run.dag_id, run.run_id)
-        routing = Routing(task_queue=task_queue, route_queues=route_queues)
+        routing = Routing(task_queue=task_queue, route_queues=route_queues, task_queues=dict(task_queues or {}))
         queued = await run_turns.must_queue(self.temporal, run.dag_id, loaded.definition.max_active_runs)
         try:
             await start_run(self.temporal, loaded, routing, queued=queued)
@@ -171,7 +179,8 @@ class DagRunClient:
         record = await self._answered(workflow_id, self._reader.record(workflow_id))
         if record.state != DagRunState.RUNNING:
             return record
-        return await queued_attempts.found(self.temporal, self._reader, workflow_id, record)
+        record = await queued_attempts.found(self.temporal, self._reader, workflow_id, record)
+        return await full_pools.with_numbers(self.temporal, record)
 
     async def explain(self, workflow_id: str, task_id: str | None = None) -> Explanations:
         """Why task instances of a run don't run; takes the import of Airflow's scheduling code.

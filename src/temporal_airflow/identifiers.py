@@ -164,8 +164,16 @@ def split_run_reference(reference: str) -> tuple[str, str] | None:
     return dag_id, run_id
 
 
-def task_queue(base: str, airflow_queue: str | None) -> str:
-    """The Temporal task queue that serves an Airflow queue: the base for the default one, ``base-queue`` otherwise."""
+def task_queue(base: str, airflow_queue: str | None, configured: Mapping[str, str] | None = None) -> str:
+    """The Temporal task queue that serves an Airflow queue: the base for the default one, ``base-queue`` otherwise.
+
+    Args:
+        base: of the run's workers.
+        airflow_queue: a task's.
+        configured: task queues of Airflow queues for which a user wants others.
+    """
+    if configured and airflow_queue is not None and airflow_queue in configured:
+        return configured[airflow_queue]
     if airflow_queue in (None, "", DEFAULT_AIRFLOW_QUEUE):
         return base
     return f"{base}-{airflow_queue}"

@@ -76,4 +76,6 @@ def _label(ti: TaskInstanceRecord) -> str:
 
 
 def _queue_of(execution: DagExecutionInput, ti: TaskInstanceRecord) -> str:
-    return identifiers.task_queue(execution.task_queue, ti.queue) if execution.route_queues else execution.task_queue
+    if not execution.route_queues:
+        return execution.task_queue
+    return identifiers.task_queue(execution.task_queue, ti.queue, execution.task_queues)

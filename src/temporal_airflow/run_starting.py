@@ -48,6 +48,7 @@ async def start_run(
         run=run,
         task_queue=routing.task_queue,
         route_queues=routing.route_queues,
+        task_queues=routing.task_queues,
         limits=loaded.limits,
         **({"queued": True} if queued else {}),
         queued_at=datetime.now(UTC),

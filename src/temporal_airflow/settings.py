@@ -8,6 +8,7 @@ from ``temporalio.envconfig`` (``TEMPORAL_*`` variables, TOML profiles). Nothing
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,6 +81,19 @@ class Settings(BaseModel):
     max_lost_attempts: PositiveInt = Field(
         3, description="Attempts at one try that may be lost to infrastructure before the try counts as failed."
     )
+    task_queued_timeout: PositiveFloat | None = Field(
+        None,
+        description="Seconds that a task may wait for a worker; then it waits anew, `[scheduler] "
+        "num_stuck_in_queued_retries` times, and then fails. Unset: without limit.",
+    )
+    parallelism: PositiveInt | None = Field(
+        None,
+        description="Most tasks that run at once in all runs of the namespace. Unset: as many as the workers take.",
+    )
+    task_queues: str | None = Field(
+        None,
+        description="Task queues of Airflow queues, where the usual name won't do: `gpu=machines-with-gpu, etl=etl`.",
+    )
     check_steps: bool = Field(
         False,
         description="Hold each step of new runs against a full pass of Airflow's scheduler, and stop at a difference; "
@@ -110,6 +124,18 @@ class Settings(BaseModel):
             raise ValueError("reused processes need Linux")
         return isolation
 
+    @field_validator("task_queues")
+    @classmethod
+    def _can_route(cls, task_queues: str | None) -> str | None:
+        if task_queues is not None and not all(_pairs(task_queues)):
+            raise ValueError("write airflow_queue=task_queue, separated by commas")
+        return task_queues
+
+    @property
+    def queue_map(self) -> dict[str, str]:
+        """Task queues by Airflow queue, where they aren't the usual ones."""
+        return dict(pair for pair in _pairs(self.task_queues or "") if pair)
+
     def make_data_folder(self) -> None:
         """Make the data folder, readable by its owner only: runs and their values are in it.
 
@@ -127,6 +153,13 @@ class Settings(BaseModel):
     def large_xcom_path(self) -> str:
         """Object storage path of XComs over the inline limit."""
         return self.xcom_objectstorage_path or f"file://{self.data_folder / 'xcom'}"
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str] | None]:
+    """The pairs of ``a=b, c=d``; None for what isn't one."""
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, value = (each.strip() for each in part.partition("="))
+        yield (name, value) if name and equals and value else None
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -128,7 +128,7 @@ def _build_workers(
         workflow_task_poller_behavior=POLLERS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
-    others = [build(task_queue=identifiers.task_queue(task_queue, queue)) for queue in queues]
+    others = [build(task_queue=identifiers.task_queue(task_queue, queue, settings.queue_map)) for queue in queues]
     return [main, *others, build_trigger_worker(client, settings, activities, task_queue)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -14,25 +15,31 @@ from temporal_airflow.exceptions import NoWorkerError
 PATIENCE = 3.0
 """Seconds for a worker to appear."""
 
+LONGEST_POLL = timedelta(seconds=75)
+"""A worker that hasn't asked for so long is gone."""
+
 LOOK = 0.25
 """Seconds between two looks for it."""
 
 
 async def has_worker(client: Client, task_queue: str) -> bool:
     """Whether a worker has asked for runs on a task queue in the last five minutes."""
-    return await _has_pollers(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW)
+    return bool(await _polled_at(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW))
 
 
 async def serves_tasks(client: Client, task_queue: str) -> bool:
-    """Whether a worker has asked for tasks on a task queue in the last five minutes."""
-    return await _has_pollers(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+    """Whether a worker asks for tasks on a task queue: it asks again after a minute at the latest."""
+    asked = await _polled_at(client, task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+    return any(datetime.now(UTC) - moment < LONGEST_POLL for moment in asked)
 
 
-async def _has_pollers(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> bool:
+async def _polled_at(client: Client, task_queue: str, kind: TaskQueueType.ValueType) -> list[datetime]:
+    """When workers have asked last, those of the last five minutes."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
     )
-    return bool((await client.workflow_service.describe_task_queue(request)).pollers)
+    pollers = (await client.workflow_service.describe_task_queue(request)).pollers
+    return [poller.last_access_time.ToDatetime(UTC) for poller in pollers]
 
 
 async def wait_for_worker(client: Client, task_queue: str) -> None:

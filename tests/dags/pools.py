@@ -66,6 +66,13 @@ with dag_of("in_bands", max_active_tasks=100) as in_bands:
         for weight in (1, 10, 100, 1000):
             task(task_id=f"weighs{weight}_{number}", priority_weight=weight)(works)()
 
+with dag_of("on_queues") as on_queues:
+    for queue in ("left", "right"):
+        task(task_id=queue, queue=queue)(works)()
+
+with dag_of("on_a_queue_of_nobody") as on_a_queue_of_nobody:
+    task(task_id="stuck", queue="nobody", retries=3)(works)()
+
 with dag_of("by_default") as by_default:
     for number in range(3):
         task(task_id=f"works{number}")(works)()

@@ -18,6 +18,7 @@ from temporal_airflow.engine.events import (
     StartTrigger,
     StepAgain,
     TaskKey,
+    TaskStuck,
     TriggerEnded,
 )
 from temporal_airflow.models import (
@@ -221,6 +222,22 @@ def test_a_task_that_needs_several_limits_gets_them_one_after_the_other() -> Non
         play.happens(play.ended("mapped", map_index=index))
     assert play.engine.finished
     assert not any(book.in_use for book in play.pools.values())
+
+
+def test_a_task_that_no_worker_takes_is_queued_again_and_then_fails_whatever_its_retries() -> None:
+    with DAG("stuck", schedule=None, start_date=START) as dag:
+        task(task_id="stuck", pool="small", retries=5)(lambda: None)()
+    play = SharingPlay(dag, slots=1)
+    for _ in range(2):
+        play.happens(TaskStuck(TaskKey("stuck", -1), 1))
+        assert play.states == {"stuck": "running"}
+        assert play.pools[POOL].stats().running == 1
+    assert play.order == ["stuck"] * 3
+    play.happens(TaskStuck(TaskKey("stuck", -1), 1))
+    assert play.states == {"stuck": "failed"}
+    assert play.engine.record.task_instances[0].error == "Task was requeued more than 2 times and will be failed."
+    assert play.engine.finished
+    assert not play.pools[POOL].in_use
 
 
 def test_a_run_says_why_a_task_waits() -> None:

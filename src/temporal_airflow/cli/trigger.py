@@ -64,7 +64,9 @@ async def _trigger(
         loaded = loaded_here or await _load_on_worker(client, request, settings)
         for warning in loaded.definition.warnings:
             warn(warning)
-        workflow_id = await client.start(loaded, task_queue=settings.task_queue, route_queues=True)
+        workflow_id = await client.start(
+            loaded, task_queue=settings.task_queue, route_queues=True, task_queues=settings.queue_map
+        )
         typer.echo(workflow_id)
         if url := connection.workflow_url(workflow_id):
             report(f"Temporal UI: {url}")

@@ -51,6 +51,7 @@ class TaskHistory:
         trigger: classpath of the trigger that it waits for, or has waited for last.
         waits_since: when it began to wait for a trigger or a person.
         note: that somebody has written on it.
+        requeues: how often it waited in vain for a worker since it last ran.
     """
 
     attempt: int = 1
@@ -64,6 +65,7 @@ class TaskHistory:
     lost: list[LostAttempt] = field(default_factory=list)
     trigger: str | None = None
     waits_since: datetime | None = None
+    requeues: int = 0
 
     def new_try(self) -> None:
         """Forget what belonged to the last try."""

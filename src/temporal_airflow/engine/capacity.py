@@ -86,6 +86,13 @@ class StartQueue:
             return "The max task concurrency per run has been reached."
         return None if need is None else why_waiting(need, ti)
 
+    def awaited_pool(self, ti: TaskInstance) -> tuple[str, int] | None:
+        """The pool that a scheduled task instance waits for, and how many of its slots; None if it waits for none."""
+        need = self._claims.missing(TaskKey(ti.task_id, ti.map_index), ti)
+        if need is None or need.size is not None or self.room <= 0:
+            return None
+        return ti.pool, need.slots
+
     def granted(self, tickets: Iterable[int]) -> None:
         """Let those go on that got what they asked for."""
         for key in self._claims.take(tickets):

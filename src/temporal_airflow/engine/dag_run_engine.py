@@ -43,6 +43,7 @@ from temporal_airflow.engine.events import (
     TaskEnded,
     TaskKey,
     TaskStopped,
+    TaskStuck,
     TimePassed,
     TriggerEnded,
     TurnCome,
@@ -297,6 +298,8 @@ class DagRunEngine:
                 task_events.attempt_lost(self._run, event, now)
             case TaskStopped():
                 task_events.task_stopped(self._run, event, now)
+            case TaskStuck():
+                task_events.task_stuck(self._run, event, now)
             case TriggerEnded():
                 task_events.trigger_ended(self._run, event, now)
             case InputGiven():

@@ -64,6 +64,14 @@ class TaskStopped:
 
 
 @dataclass(frozen=True)
+class TaskStuck:
+    """No worker took an attempt for as long as it may wait for one."""
+
+    key: TaskKey
+    try_number: int
+
+
+@dataclass(frozen=True)
 class TimePassed:
     """A moment asked for by :class:`WakeAt` has come; the engine looks at the clock."""
 
@@ -153,6 +161,7 @@ Event = (
     | InputGiven
     | AttemptLost
     | TaskStopped
+    | TaskStuck
     | TimePassed
     | CancelRequested
     | PastRunsKnown

@@ -48,6 +48,15 @@ def callback_request(
     return TaskCallbackRequest(**_about(ti, dag_run, bundle, message), task_callback_type=kind)
 
 
+def stuck_request(
+    ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str
+) -> TaskCallbackRequest | None:
+    """The request for the failure callbacks of a task that is stuck in queued; None if it has none."""
+    if not _has_callback(dag_run.get_dag().get_task(ti.task_id), TaskInstanceState.FAILED):
+        return None
+    return TaskCallbackRequest(**_about(ti, dag_run, bundle, message))
+
+
 def email_request(ti: TaskInstance, dag_run: DagRun, bundle: BundleReference, message: str) -> EmailRequest | None:
     """The request for the email about a failure of such a task; None if nobody wants one.
 

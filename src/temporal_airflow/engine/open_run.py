@@ -41,7 +41,6 @@ from temporal_airflow.models import (
     DagExecutionInput,
     DagRunRecord,
     Deferral,
-    Routing,
     RunListenersInput,
     TaskInstanceRecord,
     Writer,
@@ -86,7 +85,7 @@ class OpenRun:
         self.queue = StartQueue(self.instances, self.dag, self.claims)
         self.assets = RunAssets(execution)
         self.inputs = AttemptInputs(execution, dag_run, self.xcoms, self.assets, self.instances)
-        self.memory = TaskMemory(Routing(task_queue=execution.task_queue, route_queues=execution.route_queues))
+        self.memory = TaskMemory(execution.routing)
         self.past_runs = PastRunRows(dag_run, self.session)
         self.in_flight: dict[TaskKey, InFlight] = {}
         self.commands: list[Command] = []
@@ -254,6 +253,12 @@ class OpenRun:
         if request is not None:
             self.run_callbacks(f"callbacks of {ti.task_id}", request)
 
+    def run_stuck_callbacks(self, ti: TaskInstance, message: str) -> None:
+        """Run the failure callbacks of a task that no worker took: it isn't tried again, whatever its retries."""
+        request = lost_tasks.stuck_request(ti, self.dag_run, self.execution.definition.bundle, message)
+        if request is not None:
+            self.run_callbacks(f"callbacks of {ti.task_id}", request)
+
     def run_callbacks_of_failure(self, ti: TaskInstance, message: str) -> None:
         """Run what is due when a task's process ended without a word: its callbacks, then its email."""
         self.run_task_callbacks(ti, TaskInstanceState.FAILED, message)
@@ -318,11 +323,13 @@ class OpenRun:
         trigger = history.trigger if ti.state == TaskInstanceState.DEFERRED else None
         return record.model_copy(update={"waits_since": waits_since, "trigger": trigger})
 
-    def _held_up(self, record: TaskInstanceRecord) -> str | None:
-        """Why a task instance that is ready hasn't been started."""
+    def _held_up(self, record: TaskInstanceRecord) -> dict[str, object]:
+        """Why a task instance that is ready hasn't been started, as fields of its record."""
         if record.state != TaskInstanceState.SCHEDULED or self.queued:
-            return None
-        return self.queue.why_not(self.instances[TaskKey(record.task_id, record.map_index)])
+            return {}
+        ti = self.instances[TaskKey(record.task_id, record.map_index)]
+        pool, slots = self.queue.awaited_pool(ti) or (None, 0)
+        return {"waits_for": self.queue.why_not(ti), "awaited_pool": pool, "awaited_slots": slots}
 
     def _with_waits(self, record: TaskInstanceRecord, requests: int) -> TaskInstanceRecord:
         """A record with what its task waits for outside the run; its question is cut to its share of room."""
@@ -330,6 +337,7 @@ class OpenRun:
         request = self._histories.get(TaskKey(record.task_id, record.map_index), NO_HISTORY).input_request
         if request is not None and record.state in human_input.ANSWERABLE:
             updates["input_request"] = human_input.shown(request, requests)
-        if not self.ended and (reason := self.past_runs.reason(record.task_id, record.state) or self._held_up(record)):
-            updates["waits_for"] = reason
+        if not self.ended:
+            reason = self.past_runs.reason(record.task_id, record.state)
+            updates |= {"waits_for": reason} if reason else self._held_up(record)
         return record.model_copy(update=updates) if updates else record

@@ -58,6 +58,20 @@ def begin(ti: TaskInstance, now: datetime) -> None:
     ti.retry_reason = None
 
 
+def requeue(ti: TaskInstance, now: datetime) -> None:
+    """Nobody began with a try in time, so it waits for its start again (``_reschedule_stuck_task``)."""
+    ti.state = TaskInstanceState.SCHEDULED
+    ti.queued_dttm = None
+    ti.scheduled_dttm = now
+
+
+def fail_stuck(ti: TaskInstance, session: Session) -> None:
+    """Nobody ever began with a try: it fails, whatever its retries (``_maybe_requeue_stuck_ti``)."""
+    patient: Any = PatientSession(session)
+    ti.set_state(TaskInstanceState.FAILED, session=patient)
+    session.flush()
+
+
 def finish(ti: TaskInstance, result: TaskExecutionResult, dag: SerializedDAG, session: Session) -> None:
     """A try ended by itself (``ti_update_state``).
 

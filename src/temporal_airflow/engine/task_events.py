@@ -13,7 +13,15 @@ from sqlalchemy import select
 
 from temporal_airflow.engine import clearing, human_input, lost_tasks, outcomes
 from temporal_airflow.engine.attempts import key_of
-from temporal_airflow.engine.events import AttemptLost, InputGiven, TaskEnded, TaskKey, TaskStopped, TriggerEnded
+from temporal_airflow.engine.events import (
+    AttemptLost,
+    InputGiven,
+    TaskEnded,
+    TaskKey,
+    TaskStopped,
+    TaskStuck,
+    TriggerEnded,
+)
 from temporal_airflow.engine.open_run import OpenRun
 from temporal_airflow.models import InputWait, LostAttempt
 
@@ -25,7 +33,7 @@ def task_ended(run: OpenRun, event: TaskEnded, now: datetime) -> None:
     """An attempt ended by itself."""
     key, result = event.key, event.result
     history = run.history_of(key)
-    history.error = result.error
+    history.error, history.requeues = result.error, 0
     ti = run.awaited(key, event.try_number, TaskInstanceState.RUNNING)
     if ti is None:
         _restart_if_cleared(run, key)
@@ -114,10 +122,28 @@ def task_stopped(run: OpenRun, event: TaskStopped, now: datetime) -> None:
         run.history_of(event.key).error = STOPPED
 
 
+def task_stuck(run: OpenRun, event: TaskStuck, now: datetime) -> None:
+    """No worker took an attempt in time: it waits anew, or too often (``_maybe_requeue_stuck_ti``)."""
+    key, limits = event.key, run.execution.limits
+    history = run.history_of(key)
+    ti = run.awaited(key, event.try_number, TaskInstanceState.RUNNING)
+    if ti is None:
+        return
+    if history.requeues < limits.num_stuck_in_queued_retries:
+        history.requeues += 1
+        outcomes.requeue(ti, now)
+        return
+    history.error = f"Task was requeued more than {limits.num_stuck_in_queued_retries} times and will be failed."
+    run.run_stuck_callbacks(ti, history.error)
+    outcomes.fail_stuck(ti, run.session)
+    run.stop_decided_tasks()
+
+
 def attempt_lost(run: OpenRun, event: AttemptLost, now: datetime) -> None:
     """Infrastructure took an attempt away: the same try again, or too often."""
     key, try_number, reason = event.key, event.try_number, event.reason
     history = run.history_of(key)
+    history.requeues = 0
     history.lost.append(LostAttempt(try_number=try_number, attempt=history.attempt, reason=reason, at=now))
     flight = run.in_flight.get(key)
     ti = run.awaited(key, try_number, flight.state) if flight else None

@@ -26,12 +26,14 @@ class AttemptBatch(WireModel):
     Attributes:
         run_workflow_id: whom to tell how the attempts ended.
         heartbeat_timeout: seconds.
+        queued_timeout: seconds that an attempt may wait for a worker.
     """
 
     run_workflow_id: str
     routing: Routing
     heartbeat_timeout: float
     attempts: tuple[BatchedAttempt, ...]
+    queued_timeout: float | None = None
 
 
 class OpenAttempt(CompactModel):
@@ -52,10 +54,12 @@ class AttemptReport(OpenAttempt):
 
     Attributes:
         loss: why there is no result.
+        stuck: whether no worker took it in time.
     """
 
     result: TaskExecutionResult | None = None
     loss: str | None = None
+    stuck: bool = False
 
 
 class AttemptReports(WireModel):

@@ -19,7 +19,7 @@ from temporal_airflow.models.deadlines import DeadlineAlert, DeadlineRecord, Ear
 from temporal_airflow.models.deferrals import StartingTrigger
 from temporal_airflow.models.human_input import InputRequest
 from temporal_airflow.models.mutations import MutatedTaskInstances
-from temporal_airflow.models.writes import TaskStateRecord, TriggeredRun
+from temporal_airflow.models.writes import Routing, TaskStateRecord, TriggeredRun
 from temporal_airflow.models.xcoms import XComRecord
 
 ENGINE_EPOCH = 1
@@ -117,6 +117,8 @@ class RunLimits(WireModel):
         hold_from_events: length of a history from which nothing more is started until the run can go on in a new one.
         hold_from_bytes: the same by the size of the history.
         parallelism: most tasks that run at once in the namespace; None if that isn't limited.
+        task_queued_timeout: seconds that an attempt may wait for a worker; None is without limit.
+        num_stuck_in_queued_retries: how often it waits anew after that, before the task fails.
     """
 
     heartbeat_timeout: float = DEFAULT_HEARTBEAT_TIMEOUT
@@ -137,6 +139,8 @@ class RunLimits(WireModel):
     hold_from_events: int = 30_000
     hold_from_bytes: int = 20_000_000
     parallelism: int | None = None
+    task_queued_timeout: float | None = None
+    num_stuck_in_queued_retries: int = 2
 
 
 class RunProgress(WireModel):
@@ -165,6 +169,7 @@ class DagExecutionInput(WireModel):
     Attributes:
         route_queues: whether a task's Airflow queue picks a task queue of its own; False sends everything to
             ``task_queue``.
+        task_queues: see :class:`Routing`.
         queued_at: when the run was submitted.
         mutated: what a ``task_instance_mutation_hook`` made of the run's task instances.
         earlier_runs: for deadlines that are measured by them.
@@ -181,6 +186,7 @@ class DagExecutionInput(WireModel):
     run: DagRunIdentity
     task_queue: str
     route_queues: bool = True
+    task_queues: dict[str, str] = Field(default_factory=dict)
     limits: RunLimits = RunLimits()
     queued: bool = False
     queued_at: datetime | None = None
@@ -190,6 +196,11 @@ class DagExecutionInput(WireModel):
     listened_states: tuple[str, ...] = ()
     progress: RunProgress | None = None
     shared_limits: SharedLimits | None = None
+
+    @property
+    def routing(self) -> Routing:
+        """Where its workers are."""
+        return Routing(task_queue=self.task_queue, route_queues=self.route_queues, task_queues=self.task_queues)
 
 
 class TurnInput(WireModel):
@@ -214,7 +225,9 @@ class TaskInstanceRecord(CompactModel):
 
     Attributes:
         wakes_at: when a waiting task (retry, reschedule) goes on, or waits no longer for an answer.
-        waits_for: what else a task waits for that isn't in its run.
+        waits_for: what else a task waits for: something that isn't in its run, or that its run has too little of.
+        awaited_pool: the pool that has too few open slots for it.
+        awaited_slots: how many it needs of them.
         input_request: what the task asks of people now; a long body may be cut.
         queue: Airflow's queue of the task, unless it is the default one.
         trigger: classpath of the trigger that a deferred task waits for.
@@ -235,6 +248,8 @@ class TaskInstanceRecord(CompactModel):
     wakes_at: datetime | None = None
     waits_for: str | None = None
     lost_attempts: tuple[LostAttempt, ...] = ()
+    awaited_pool: str | None = None
+    awaited_slots: int = 0
     input_request: InputRequest | None = None
     queue: str | None = None
     trigger: str | None = None

@@ -54,6 +54,7 @@ class KeptHistory(KeptTask):
     lost: tuple[LostAttempt, ...] = ()
     trigger: str | None = None
     waits_since: datetime | None = None
+    requeues: int = 0
 
 
 class KeptFlight(KeptTask):

@@ -92,10 +92,12 @@ class Routing(WireModel):
     Attributes:
         route_queues: whether a task's Airflow queue picks a task queue of its own; False sends everything to
             ``task_queue``.
+        task_queues: task queues by Airflow queue, where a user wants others than the usual ones.
     """
 
     task_queue: str
     route_queues: bool = True
+    task_queues: dict[str, str] = Field(default_factory=dict)
 
 
 class WriteAnswer(WireModel):

@@ -170,6 +170,9 @@ def _limits() -> RunLimits:
         max_map_length=conf.getint("core", "max_map_length", fallback=1024),
         clear_state_on_success=conf.getboolean("state_store", "clear_on_success"),
         check_steps=settings.check_steps,
+        parallelism=settings.parallelism,
+        task_queued_timeout=settings.task_queued_timeout,
+        num_stuck_in_queued_retries=conf.getint("scheduler", "num_stuck_in_queued_retries", fallback=2),
     )
 
 

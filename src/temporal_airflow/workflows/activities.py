@@ -32,8 +32,16 @@ def priority_of(weight: int, dag_id: str) -> Priority:
 class Activities:
     """Starts the activities of one run."""
 
-    def __init__(self, routing: Routing, heartbeat_timeout: float) -> None:
+    def __init__(self, routing: Routing, heartbeat_timeout: float, queued_timeout: float | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            routing: where the workers are.
+            heartbeat_timeout: seconds without a sign of life after which an activity is lost.
+            queued_timeout: seconds that an attempt may wait for a worker.
+        """
         self._routing = routing
+        self.queued_timeout = None if queued_timeout is None else timedelta(seconds=queued_timeout)
         self._heartbeat_timeout = timedelta(seconds=heartbeat_timeout)
 
     def start(self, name: str, argument: object, **how: Any) -> workflow.ActivityHandle[Any]:
@@ -55,4 +63,6 @@ class Activities:
     def queue_of(self, airflow_queue: str | None) -> str:
         """Where tasks of an Airflow queue run."""
         base = self._routing.task_queue
-        return identifiers.task_queue(base, airflow_queue) if self._routing.route_queues else base
+        if not self._routing.route_queues:
+            return base
+        return identifiers.task_queue(base, airflow_queue, self._routing.task_queues)

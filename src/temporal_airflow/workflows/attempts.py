@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from temporal_airflow import identifiers
@@ -21,6 +21,7 @@ from temporal_airflow.engine.events import (
     TaskEnded,
     TaskKey,
     TaskStopped,
+    TaskStuck,
     TriggerEnded,
 )
 from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult, TriggerResult
@@ -55,6 +56,7 @@ class Attempts:
             task_queue=self._activities.queue_of(command.queue),
             activity_id=activity_id(attempt),
             retry_policy=ONE_ATTEMPT,
+            schedule_to_start_timeout=self._activities.queued_timeout,
             priority=priority_of(command.weight, attempt.run.dag_id),
             summary=identifiers.task_label(attempt.task_id, attempt.map_index),
         )
@@ -129,10 +131,12 @@ def activity_id(attempt: TaskExecutionInput) -> str:
     )
 
 
-def not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | AttemptLost:
+def not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | TaskStuck | AttemptLost:
     """What became of something that has no result."""
     if isinstance(error.cause, CancelledError):
         return TaskStopped(key, try_number)
+    if isinstance(error.cause, TemporalTimeoutError) and error.cause.type == TimeoutType.SCHEDULE_TO_START:
+        return TaskStuck(key, try_number)
     return AttemptLost(key, try_number, _loss(error))
 
 

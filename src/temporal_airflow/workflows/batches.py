@@ -16,7 +16,16 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from temporal_airflow import identifiers
-from temporal_airflow.engine.events import AttemptLost, Event, StartTask, StopTask, TaskEnded, TaskKey, TaskStopped
+from temporal_airflow.engine.events import (
+    AttemptLost,
+    Event,
+    StartTask,
+    StopTask,
+    TaskEnded,
+    TaskKey,
+    TaskStopped,
+    TaskStuck,
+)
 from temporal_airflow.models import (
     AttemptBatch,
     AttemptReport,
@@ -25,7 +34,6 @@ from temporal_airflow.models import (
     DagExecutionInput,
     OpenAttempt,
     OpenBatch,
-    Routing,
 )
 from temporal_airflow.workflows.activities import WITHOUT_END, Activities
 from temporal_airflow.workflows.attempts import activity_id
@@ -50,7 +58,7 @@ class Batches:
 
     def __init__(self, execution: DagExecutionInput, activities: Activities, inbox: Inbox) -> None:
         self._limits = execution.limits
-        self._routing = Routing(task_queue=execution.task_queue, route_queues=execution.route_queues)
+        self._routing = execution.routing
         self._activities = activities
         self._inbox = inbox
         self._gathered: list[StartTask] = []
@@ -163,6 +171,7 @@ class Batches:
             run_workflow_id=workflow.info().workflow_id,
             routing=self._routing,
             heartbeat_timeout=self._limits.heartbeat_timeout,
+            queued_timeout=self._limits.task_queued_timeout,
             attempts=tuple(
                 BatchedAttempt(queue=command.queue, attempt=command.attempt, weight=command.weight)
                 for command in commands
@@ -232,4 +241,6 @@ def _event(key: TaskKey, report: AttemptReport) -> Event:
         return TaskEnded(key, report.try_number, report.result)
     if report.loss is not None:
         return AttemptLost(key, report.try_number, report.loss)
+    if report.stuck:
+        return TaskStuck(key, report.try_number)
     return TaskStopped(key, report.try_number)

@@ -48,7 +48,6 @@ from temporal_airflow.models import (
     DagExecutionResult,
     DagRunRecord,
     InputResponse,
-    Routing,
     RunAction,
     RunSnapshot,
     RunWrite,
@@ -94,8 +93,8 @@ class ExecuteAirflowDagWorkflow:
         self._continuation = Continuation(execution)
         self._inbox = Inbox()
         self._user_actions = UserActions(self._inbox)
-        routing = Routing(task_queue=execution.task_queue, route_queues=execution.route_queues)
-        activities = Activities(routing, execution.limits.heartbeat_timeout)
+        limits = execution.limits
+        activities = Activities(execution.routing, limits.heartbeat_timeout, limits.task_queued_timeout)
         self._attempts = Attempts(activities, self._inbox)
         self._batches = Batches(execution, activities, self._inbox)
         self._callbacks = Callbacks(execution, activities)

@@ -14,7 +14,16 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from temporal_airflow import identifiers
-from temporal_airflow.engine.events import AttemptLost, Event, StartTask, StopTask, TaskEnded, TaskKey, TaskStopped
+from temporal_airflow.engine.events import (
+    AttemptLost,
+    Event,
+    StartTask,
+    StopTask,
+    TaskEnded,
+    TaskKey,
+    TaskStopped,
+    TaskStuck,
+)
 from temporal_airflow.models import AttemptBatch, AttemptReport, AttemptReports, OpenAttempt
 from temporal_airflow.workflows.activities import WITHOUT_END, Activities
 from temporal_airflow.workflows.attempts import Attempts, activity_id
@@ -42,7 +51,7 @@ class RunAirflowTasksWorkflow:
     def __init__(self, batch: AttemptBatch) -> None:
         self._batch = batch
         self._inbox = Inbox()
-        self._activities = Activities(batch.routing, batch.heartbeat_timeout)
+        self._activities = Activities(batch.routing, batch.heartbeat_timeout, batch.queued_timeout)
         self._attempts = Attempts(self._activities, self._inbox)
         self._open: dict[TaskKey, str] = {}
         self._has_started = False
@@ -109,7 +118,7 @@ class RunAirflowTasksWorkflow:
 
     def _report(self, event: Event) -> AttemptReport:
         match event:
-            case TaskEnded() | AttemptLost() | TaskStopped():
+            case TaskEnded() | AttemptLost() | TaskStopped() | TaskStuck():
                 about = {**event.key._asdict(), "activity_id": self._open[event.key], "try_number": event.try_number}
             case _:
                 raise AssertionError(f"{event} of an attempt")
@@ -118,6 +127,8 @@ class RunAirflowTasksWorkflow:
                 return AttemptReport(**about, result=result)
             case AttemptLost(reason=reason):
                 return AttemptReport(**about, loss=reason)
+            case TaskStuck():
+                return AttemptReport(**about, stuck=True)
             case TaskStopped():
                 return AttemptReport(**about)
             case _:
