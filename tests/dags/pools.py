@@ -29,6 +29,14 @@ def works() -> None:
     note("ends")
 
 
+def works_until_told() -> None:
+    note("begins")
+    folder = Path(get_current_context()["params"]["scratch"])
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+    note("ends")
+
+
 def dag_of(dag_id: str, **arguments: object) -> DAG:
     params = {"scratch": Param("", type="string"), "nap": NAP.total_seconds()}
     return DAG(dag_id, schedule=None, start_date=START, params=params, **arguments)
@@ -72,6 +80,10 @@ with dag_of("on_queues") as on_queues:
 
 with dag_of("on_a_queue_of_nobody") as on_a_queue_of_nobody:
     task(task_id="stuck", queue="nobody", retries=3)(works)()
+
+with dag_of("fills_a_pool", max_active_tasks=100) as fills_a_pool:
+    for number in range(16):
+        task(task_id=f"works{number}", pool="resized")(works_until_told)()
 
 with dag_of("by_default") as by_default:
     for number in range(3):
