@@ -124,7 +124,8 @@ async def _import(file: Path) -> ExitCode:
 async def _export(file: Path) -> ExitCode:
     async with connected() as (connection, _):
         pools = await PoolClient(connection.client).all()
-    entries = {pool.name: pool.model_dump(include={"slots", "description"}) | _deferred(pool) for pool in pools}
+    fields = ("slots", "description", "include_deferred")
+    entries = {pool.name: {field: getattr(pool, field) for field in fields} for pool in pools}
     _write(file, json.dumps(entries, sort_keys=True, indent=4))
     typer.echo(f"Exported {len(pools)} pools to {file}")
     return ExitCode.SUCCESS
@@ -135,10 +136,6 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"The pools can't be written to {file}: {error.strerror}.") from error
-
-
-def _deferred(pool: PoolDefinition) -> dict[str, bool]:
-    return {"include_deferred": pool.include_deferred}
 
 
 def _read(file: Path) -> tuple[list[PoolDefinition], list[str]]:

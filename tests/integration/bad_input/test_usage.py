@@ -9,7 +9,7 @@ import pytest
 from command_line import CommandLine
 from refused_commands import Refusals
 
-COMMANDS = ("run", "worker", "trigger", "status", "list", "logs", "xcom", "cancel", "dev", "doctor")
+COMMANDS = ("run", "worker", "trigger", "status", "list", "logs", "xcom", "cancel", "dev", "doctor", "pools")
 
 
 @pytest.mark.parametrize(
