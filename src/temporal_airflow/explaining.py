@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from airflow.ti_deps.deps.dag_unpaused_dep import DagUnpausedDep
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 
 from temporal_airflow.engine.events import TaskKey
@@ -47,7 +48,7 @@ def explain(
         found = [Explanation(ti, tuple(_reasons(ti, copy))) for ti in wanted[:MOST_EXPLAINED]]
     finally:
         copy.dispose()
-    return Explanations(tuple(_of_run(execution, record, now)), tuple(found), len(wanted) - len(found))
+    return Explanations(tuple(_of_run(record)), tuple(found), len(wanted) - len(found))
 
 
 def _is_wanted(ti: TaskInstanceRecord, task_id: str | None, *, ended: bool) -> bool:
@@ -57,14 +58,11 @@ def _is_wanted(ti: TaskInstanceRecord, task_id: str | None, *, ended: bool) -> b
     return not has_run and (ended or ti.state not in DECIDED)
 
 
-def _of_run(execution: DagExecutionInput, record: DagRunRecord, now: datetime) -> Iterable[str]:
-    if record.state != DagRunState.QUEUED:
-        return
-    if execution.run.run_after > now:
-        yield f"The run starts at {execution.run.run_after.isoformat()} (run_after)."
-    else:
-        limit = execution.definition.max_active_runs
-        yield f"The run waits for its turn: DAG {execution.run.dag_id!r} has max_active_runs={limit}."
+def _of_run(record: DagRunRecord) -> Iterable[str]:
+    if record.state == DagRunState.QUEUED:
+        yield f"The run is queued. {record.waits_for or ''}".strip()
+    if record.paused:
+        yield "Its DAG is paused: no more tasks start."
 
 
 def _reasons(ti: TaskInstanceRecord, copy: CopiedRun) -> Iterable[Reason]:
@@ -98,9 +96,10 @@ def _known(ti: TaskInstanceRecord) -> str | None:
 
 def _what_it_waits_for(ti: TaskInstanceRecord, copy: CopiedRun) -> Iterable[Reason]:
     known = [_plain(ti.waits_for)] if ti.waits_for else []
-    if known and ti.state == TaskInstanceState.SCHEDULED:  # all that Airflow's dependencies ask of it is met
-        return known
-    reasons = [*known, *copy.unmet(_key(ti))]
+    unmet = copy.unmet(_key(ti))
+    if known and ti.state == TaskInstanceState.SCHEDULED:  # of its own dependencies all are met
+        return [*known, *(reason for reason in unmet if reason.dependency == DagUnpausedDep.NAME)]
+    reasons = [*known, *unmet]
     if not reasons and ti.wakes_at:
         return [_plain(f"It goes on at {ti.wakes_at.isoformat()}.")]
     return reasons or [_plain("Nothing holds it up: it is about to start.")]

@@ -12,7 +12,7 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import text
 
 from engine_play import SECOND, START, Play
-from temporal_airflow.engine.events import PastRunsKnown, TaskKey
+from temporal_airflow.engine.events import ActionTaken, PastRunsKnown, TaskKey
 from temporal_airflow.engine.explanations import CopiedRun
 from temporal_airflow.explaining import explain
 from temporal_airflow.models import (
@@ -22,6 +22,8 @@ from temporal_airflow.models import (
     PastRun,
     PastRuns,
     PastTaskInstance,
+    RunAction,
+    SetPaused,
     XComRecord,
     XComValue,
 )
@@ -158,13 +160,22 @@ def test_a_queued_run() -> None:
     with a_dag(max_active_runs=3) as dag:
         a_task("a")
     waiting = asked(Play(dag, given={"queued": True}))
-    assert waiting.run == ("The run waits for its turn: DAG 'd' has max_active_runs=16.",)
+    assert waiting.run == ("The run is queued. DAG d is at (or above) max_active_runs (16).",)
     [explanation] = waiting.task_instances
     assert [reason.dependency for reason in explanation.reasons] == ["Dagrun Running"]
     later = START + HOUR
     assert asked(Play(dag, given={"queued": True}, run_after=later)).run == (
-        f"The run starts at {later.isoformat()} (run_after).",
+        f"The run is queued. It starts at {later.isoformat()}.",
     )
+
+
+def test_a_paused_dag() -> None:
+    with a_dag(max_active_tasks=1) as dag:
+        a_task("a"), a_task("b")
+    run = Play(dag)
+    run.step(ActionTaken(1, RunAction(action=SetPaused(kind="pause", paused=True), user="ann")))
+    assert asked(run).run == ("Its DAG is paused: no more tasks start.",)
+    assert Reason("Dag Not Paused", "Task's DAG 'd' is paused.") in why(run, "b")
 
 
 def test_a_task_that_is_not_expanded_yet() -> None:

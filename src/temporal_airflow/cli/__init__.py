@@ -7,11 +7,20 @@ import os
 import sys
 from typing import NoReturn
 
+HELP = {"-h", "--help"}
+
 
 def main() -> None:
-    """Entry point of ``temporal-airflow``: as a library, Airflow touches no database and starts twice as fast."""
+    """Entry point of ``temporal-airflow``: as a library, Airflow touches no database and starts twice as fast.
+
+    A run needs Airflow in two processes; the other one begins to import before this one does.
+    """
     from temporal_airflow.engine.airflow_library import use_as_library
 
+    if sys.argv[1:2] == ["run"] and not HELP & set(sys.argv):
+        from temporal_airflow.tasks import guardian_start
+
+        guardian_start.start_ahead()
     use_as_library()
     try:
         from temporal_airflow.cli.app import app

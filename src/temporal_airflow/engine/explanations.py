@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskreschedule import TaskReschedule
@@ -19,6 +20,7 @@ from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.ti_deps.dep_context import DepContext
 from airflow.ti_deps.deps.base_ti_dep import BaseTIDep
 from airflow.ti_deps.deps.dag_ti_slots_available_dep import DagTISlotsAvailableDep
+from airflow.ti_deps.deps.dag_unpaused_dep import DagUnpausedDep
 from airflow.ti_deps.deps.dagrun_exists_dep import DagrunRunningDep
 from airflow.ti_deps.deps.mapped_task_upstream_dep import MappedTaskUpstreamDep
 from airflow.ti_deps.deps.not_previously_skipped_dep import NotPreviouslySkippedDep
@@ -26,6 +28,7 @@ from airflow.ti_deps.deps.prev_dagrun_dep import PrevDagrunDep
 from airflow.ti_deps.deps.task_concurrency_dep import TaskConcurrencyDep
 from airflow.ti_deps.deps.trigger_rule_dep import TriggerRuleDep
 from airflow.utils.state import State, TaskInstanceState
+from sqlalchemy import update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from temporal_airflow.engine.attempts import key_of
@@ -75,6 +78,7 @@ class CopiedRun:
             dag_run = create_dag_run(execution.definition, execution.run, start, self._session)
             dag_run._state = record.state.value  # the setter changes dates as well
             self._dag: SerializedDAG = dag_run.get_dag()
+            self._session.execute(update(DagModel).values(is_paused=record.paused))
             known = (ti for ti in record.task_instances if self._dag.has_task(ti.task_id))
             self._rows = {TaskKey(ti.task_id, ti.map_index): self._row(dag_run, ti) for ti in known}
             self._session.flush()
@@ -118,7 +122,7 @@ class CopiedRun:
         waits = [dep for dep in own if not isinstance(dep, NOT_ASKED)]
         if ti.state == TaskInstanceState.SCHEDULED:
             waits += [DagTISlotsAvailableDep(), TaskConcurrencyDep()]
-        return [DagrunRunningDep(), *waits]
+        return [DagUnpausedDep(), DagrunRunningDep(), *waits]
 
     def _ask(self, dep: BaseTIDep, ti: TaskInstance) -> Iterator[tuple[BaseTIDep, str]]:
         context = DepContext(finished_tis=self._finished)

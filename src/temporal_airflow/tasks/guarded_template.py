@@ -12,17 +12,15 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Self
 
 from temporal_airflow.exceptions import ProcessLostError
-from temporal_airflow.tasks import process_tree
+from temporal_airflow.tasks import guardian_start, process_tree
+from temporal_airflow.tasks.guardian_start import StartedGuardian
 from temporal_airflow.tasks.slot_connection import Slot
 from temporal_airflow.tasks.socket_lines import Lines
-
-GUARDIAN_MODULE = "temporal_airflow.tasks.guardian"
 
 LAST_LINES = 40
 """Lines of stderr that are kept to explain a loss."""
@@ -38,16 +36,18 @@ logger = logging.getLogger(__name__)
 class GuardedTemplate:
     """A guardian, a template below it, and the slots below that."""
 
-    def __init__(self, guardian: asyncio.subprocess.Process, lifeline: socket.socket, control: socket.socket) -> None:
+    def __init__(self, guardian: StartedGuardian, stderr: asyncio.StreamReader, pipe: asyncio.ReadTransport) -> None:
         """Take over started processes; see :meth:`launch`."""
-        self._guardian = guardian
-        self._lifeline = lifeline
-        self._control = control
+        self._guardian = guardian.process
+        self._guardian_stderr = stderr
+        self._pipe = pipe
+        self._lifeline = guardian.lifeline
+        self._control = guardian.control
         self._last_words: deque[str] = deque(maxlen=LAST_LINES)
         self._kills: dict[int, asyncio.Future[None]] = {}
         self._forking = asyncio.Lock()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines = Lines(control)
+        self._lines = Lines(guardian.control)
         self._forks: set[asyncio.Task[Slot]] = set()
         self._stderr = asyncio.create_task(self._read_stderr(), name="stderr of task processes")
         self._readers = [
@@ -62,26 +62,15 @@ class GuardedTemplate:
         Args:
             environ: environment of all processes that run user code.
         """
-        lifeline, guardian_lifeline = socket.socketpair()
-        control, template_control = socket.socketpair()
-        with guardian_lifeline, template_control:
-            descriptors = (guardian_lifeline.fileno(), template_control.fileno())
-            guardian = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                GUARDIAN_MODULE,
-                *map(str, descriptors),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=environ,
-                pass_fds=descriptors,
-                start_new_session=True,
-            )
-        lifeline.setblocking(False)
-        control.setblocking(False)
-        return cls(guardian, lifeline, control)
+        guardian = guardian_start.started(environ)
+        for connection in (guardian.lifeline, guardian.control):
+            connection.setblocking(False)
+        stderr = asyncio.StreamReader()
+        assert guardian.process.stderr is not None
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stderr), guardian.process.stderr
+        )
+        return cls(guardian, stderr, pipe)
 
     @property
     def was_ready(self) -> bool:
@@ -150,9 +139,8 @@ class GuardedTemplate:
         self._all_killed()
 
     async def _read_stderr(self) -> None:
-        assert self._guardian.stderr is not None
         unfinished = b""
-        while chunk := await self._guardian.stderr.read(CHUNK):  # not by lines: no line may be too long to be read
+        while chunk := await self._guardian_stderr.read(CHUNK):  # not by lines: no line may be too long to be read
             *lines, unfinished = (unfinished + chunk).split(b"\n")
             self._remember(lines)
             if len(unfinished) > CHUNK:
@@ -176,8 +164,11 @@ class GuardedTemplate:
         self._ready.set_exception(reason)
         self._ready.exception()  # whoever asks is told; nobody has to ask
 
+    async def _guardian_ended(self) -> int:
+        return await asyncio.to_thread(self._guardian.wait)
+
     async def _lost(self) -> ProcessLostError:
-        exit_code = await self._guardian.wait()
+        exit_code = await self._guardian_ended()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._stderr), 1)
         words = self._words()
@@ -196,11 +187,12 @@ class GuardedTemplate:
         self._lifeline.close()
         self._control.close()
         try:
-            await asyncio.wait_for(self._guardian.wait(), GUARDIAN_PATIENCE)
+            await asyncio.wait_for(self._guardian_ended(), GUARDIAN_PATIENCE)
         except TimeoutError:
             self._guardian.kill()
-            await self._guardian.wait()
+            await self._guardian_ended()
         await _cancel(self._stderr)
+        self._pipe.close()
         self._all_killed()
 
     def _all_killed(self) -> None:

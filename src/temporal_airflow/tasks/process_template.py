@@ -13,12 +13,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 from temporal_airflow.exceptions import ProcessLostError
-from temporal_airflow.tasks.environment import TASK_PROCESS
 from temporal_airflow.tasks.guarded_template import GuardedTemplate
+from temporal_airflow.tasks.guardian_start import template_environment
 from temporal_airflow.tasks.slot_connection import Slot
-
-FORCED_ENVIRONMENT = {"AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1", TASK_PROCESS: "1"}
-"""A second between a task supervisor's rounds, which carry heartbeats and notice cancellations."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +73,3 @@ class ProcessTemplate:
             if self._current is dead:
                 self._current = await GuardedTemplate.launch(self._environ)
                 await dead.close()
-
-
-def template_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which Airflow is fully initialised and its supervisor reacts at once."""
-    kept = {name: value for name, value in environ.items() if name != "_AIRFLOW__AS_LIBRARY"}
-    return kept | FORCED_ENVIRONMENT
