@@ -34,7 +34,8 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
     where = (workflow_id, *record.batches)
     looks = (client.get_workflow_handle(each).describe() for each in where)
     descriptions = await asyncio.gather(*looks, return_exceptions=True)
-    since = _queued_since(each for each in descriptions if isinstance(each, WorkflowExecutionDescription))
+    described = [each for each in descriptions if isinstance(each, WorkflowExecutionDescription)]
+    since = _queued_since(described) | _queued_in_series(described, record)
     queued = [ti for ti in record.task_instances if ti.state == TaskInstanceState.RUNNING and _label(ti) in since]
     late = [ti for ti in queued if datetime.now(UTC) - since[_label(ti)] > AT_ONCE]
     waits = await _waits(client, await reader.execution(workflow_id), late, since) if late else {}
@@ -50,6 +51,20 @@ def _queued_since(descriptions: Iterable[WorkflowExecutionDescription]) -> dict[
         for description in descriptions
         for pending in description.raw_description.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    }
+
+
+def _queued_in_series(
+    descriptions: Iterable[WorkflowExecutionDescription], record: DagRunRecord
+) -> dict[str, datetime]:
+    """The same for attempts that run one after the other: in a series that a worker has, the first one runs."""
+    series = {each.activity_id: each.labels for each in record.series}
+    return {
+        label: pending.scheduled_time.ToDatetime(UTC)
+        for description in descriptions
+        for pending in description.raw_description.pending_activities
+        for place, label in enumerate(series.get(pending.activity_id, ()))
+        if place or pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     }
 
 
