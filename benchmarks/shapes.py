@@ -66,6 +66,9 @@ SHAPES = {
 IDLE = Shape("idle-100", "idle_100", 100, ("Chain", 0))
 """A run that waits, whose memory is measured."""
 
+WIDE_DAG = "map_widely"
+"""Of the run that is as large as its conf says."""
+
 IN_THE_TABLE = tuple(name for name in SHAPES if name != "map-100")
 
 CPU_GOAL: dict[Isolation, float] = {"fork": 25, "reuse": 8}
