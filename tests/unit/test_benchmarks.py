@@ -26,7 +26,7 @@ def test_a_changed_hand_written_workflow_is_noticed(monkeypatch: pytest.MonkeyPa
 
 def test_every_shape_has_its_dag_file() -> None:
     named = {shape.dag_id for shape in (*SHAPES.values(), IDLE)} | {WIDE_DAG}
-    assert named == {path.stem for path in DAGS.glob("*.py")}
+    assert named <= {path.stem for path in DAGS.glob("*.py")}
 
 
 @pytest.mark.parametrize(("wall", "verdict"), [(0.4, "yes"), (0.75, "no: 1.5 times")])
