@@ -125,6 +125,7 @@ class RunSnapshot(CompactModel):
         alarmed: tasks with a relative that ended otherwise than in success.
         candidates: task instances that are to be evaluated.
         xcoms: all of the run.
+        xcom_changes: how often one was replaced or deleted.
         task_states: all entries of state stores, expired or not.
         triggered_runs: by try.
         deadlines: which of the run's deadline alerts each row stands for, by the row's id.
@@ -144,6 +145,7 @@ class RunSnapshot(CompactModel):
     alarmed: tuple[str, ...] = ()
     candidates: tuple[KeptTask, ...] = ()
     xcoms: tuple[XComRecord, ...] = ()
+    xcom_changes: int = 0
     task_states: tuple[TaskStateRecord, ...] = ()
     triggered_runs: tuple[KeptTriggeredRun, ...] = ()
     deadlines: dict[str, int] = Field(default_factory=dict)
