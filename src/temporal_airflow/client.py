@@ -354,12 +354,15 @@ def now() -> datetime:
 
 
 def _with_queued(record: DagRunRecord, descriptions: Sequence[WorkflowExecutionDescription]) -> DagRunRecord:
-    queued = {
-        pending.activity_id.partition("/")[0]
+    untaken = {
+        pending.activity_id
         for description in descriptions
         for pending in description.raw_description.pending_activities
         if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     }
+    queued = {activity_id.partition("/")[0] for activity_id in untaken}
+    for series in record.series:
+        queued |= set(series.labels if series.activity_id in untaken else series.labels[1:])
     task_instances = tuple(
         ti.model_copy(update={"state": TaskInstanceState.QUEUED, "start_date": None})
         if ti.state == TaskInstanceState.RUNNING and identifiers.task_label(ti.task_id, ti.map_index) in queued

@@ -20,6 +20,7 @@ LOAD_WORKFLOW_TYPE = "load_airflow_dag"
 STATE_WORKFLOW_TYPE = "keep_airflow_state"
 ASSETS_WORKFLOW_TYPE = "keep_airflow_assets"
 TASK_ACTIVITY = "run_airflow_task"
+SERIES_ACTIVITY = "run_airflow_task_series"
 TRIGGER_ACTIVITY = "run_airflow_trigger"
 TURN_ACTIVITY = "await_airflow_turn"
 CALLBACK_ACTIVITY = "run_airflow_callbacks"
@@ -35,6 +36,8 @@ RESPOND_UPDATE = "respond"
 
 ATTEMPTS_ENDED_SIGNAL = "attempts_ended"
 STOP_SIGNAL = "stop"
+SERIES_SIGNAL = "series_reported"
+STOPPING_QUERY = "stopping"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
@@ -165,6 +168,11 @@ def activity_id(
     if deferrals:
         label += f"/resumed-{deferrals}"
     return label if attempt == 1 else f"{label}/attempt-{attempt}"
+
+
+def series_activity_id(number: int) -> str:
+    """The id of a series of attempts: which one of its run it is."""
+    return f"series/{number}"
 
 
 def past_runs_activity_id(number: int) -> str:

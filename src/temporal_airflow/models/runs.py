@@ -40,6 +40,9 @@ CONTINUE_FROM_EVENTS = 10_000
 TASKS_IN_BATCHES_FROM = 2_000
 """Task instances from which the history of one workflow might get too long before the longest task has ended."""
 
+TASKS_IN_SERIES = 16
+"""As long as they are short, a series of them takes a second; each shares the cost of one activity."""
+
 
 DEFAULT_MAX_LOST_ATTEMPTS = 3
 """How many attempts at one try may be lost to infrastructure before the try fails."""
@@ -109,6 +112,9 @@ class RunLimits(WireModel):
         batches_from: task instances from which attempts run in batches, in workflows of their own; None for runs of a
             release that knew of none.
         batch_size: attempts in a batch, at most.
+        series_size: attempts that run one after the other in one activity, at most; None for runs of a release that
+            knew of none.
+        series_share: so many series at least are made of attempts that are ready together.
         hold_from_events: length of a history from which nothing more is started until the run can go on in a new one.
         hold_from_bytes: the same by the size of the history.
     """
@@ -128,6 +134,8 @@ class RunLimits(WireModel):
     continue_from_events: int | None = None
     batches_from: int | None = None
     batch_size: int = 100
+    series_size: int | None = None
+    series_share: int = 16
     hold_from_events: int = 30_000
     hold_from_bytes: int = 20_000_000
 
@@ -223,11 +231,23 @@ class TaskInstanceRecord(CompactModel):
     input_request: InputRequest | None = None
 
 
+class OpenSeries(WireModel):
+    """Attempts that run one after the other in one activity.
+
+    Attributes:
+        labels: of the task instances whose end isn't known, in the order in which they run.
+    """
+
+    activity_id: str
+    labels: tuple[str, ...]
+
+
 class DagRunRecord(WireModel):
     """The state of a run at one moment: the answer of the query ``state``.
 
     Attributes:
         batches: ids of the workflows in which attempts run, if not in that of the run.
+        series: activities in which more than one attempt runs.
     """
 
     run: DagRunIdentity
@@ -238,6 +258,7 @@ class DagRunRecord(WireModel):
     task_instances: tuple[TaskInstanceRecord, ...] = ()
     deadlines: tuple[DeadlineRecord, ...] = ()
     batches: tuple[str, ...] = ()
+    series: tuple[OpenSeries, ...] = ()
 
     @field_serializer("task_instances", mode="wrap", when_used="json")
     def _pack(self, records: object, write: SerializerFunctionWrapHandler) -> object:

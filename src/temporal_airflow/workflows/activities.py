@@ -7,9 +7,11 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from temporal_airflow import identifiers
-from temporal_airflow.models import Routing
+from temporal_airflow.models import Routing, TaskExecutionInput
 
 NO_LIMIT = timedelta(days=3650)
 """Temporal wants some limit on an activity; a task's length is Airflow's business (``execution_timeout``)."""
@@ -46,3 +48,28 @@ class Activities:
         """Where tasks of an Airflow queue run."""
         base = self._routing.task_queue
         return identifiers.task_queue(base, airflow_queue) if self._routing.route_queues else base
+
+
+def activity_id(attempt: TaskExecutionInput) -> str:
+    """The id of an attempt: the same for no other of the run."""
+    return identifiers.activity_id(
+        attempt.task_id,
+        attempt.map_index,
+        attempt.try_number,
+        attempt=attempt.attempt,
+        reschedules=attempt.task_reschedule_count,
+        deferrals=attempt.deferral_count,
+    )
+
+
+def loss(error: ActivityError) -> str:
+    """What to tell people of an attempt that infrastructure took away."""
+    match error.cause:
+        case TemporalTimeoutError():
+            return "no heartbeat: the worker or its machine went away"
+        case ApplicationError(type="WorkerShutdown"):
+            return "the worker was shut down"
+        case None:
+            return str(error)
+        case cause:
+            return str(cause)

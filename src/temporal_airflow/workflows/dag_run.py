@@ -45,6 +45,7 @@ from temporal_airflow.models import (
     Routing,
     RunSnapshot,
     RunWrite,
+    SeriesReport,
     TaskStateQuestion,
     TaskStateValue,
     WriteAnswer,
@@ -81,7 +82,7 @@ class ExecuteAirflowDagWorkflow:
         self._inbox = Inbox()
         routing = Routing(task_queue=execution.task_queue, route_queues=execution.route_queues)
         activities = Activities(routing, execution.limits.heartbeat_timeout)
-        self._attempts = Attempts(activities, self._inbox)
+        self._attempts = Attempts(activities, self._inbox, execution.limits)
         self._batches = Batches(execution, activities, self._inbox)
         self._callbacks = Callbacks(execution, activities)
         self._beyond = BeyondRun(execution, activities, self._inbox)
@@ -106,6 +107,7 @@ class ExecuteAirflowDagWorkflow:
                 for command in engine.step(workflow.now(), self._inbox.take(engine.most_events)):
                     self._carry_out(command)
                 self._batches.begin()
+                self._attempts.begin()
                 self._show_details()
                 if self._is_over():
                     await workflow.wait_condition(workflow.all_handlers_finished)
@@ -118,7 +120,7 @@ class ExecuteAirflowDagWorkflow:
     @workflow.query(name="state")
     def state(self) -> DagRunRecord:
         """The run and its task instances as of the last step."""
-        return self._engine.record.model_copy(update={"batches": self._batches.open})
+        return self._engine.record.model_copy(update={"batches": self._batches.open, "series": self._attempts.series})
 
     @workflow.query(name="xcom")
     def xcom(self, questions: list[XComQuestion]) -> list[XComPage]:
@@ -135,6 +137,17 @@ class ExecuteAirflowDagWorkflow:
         """Take note of attempts that ran in a batch."""
         self._continuation.message_came()
         self._batches.ended(reports)
+
+    @workflow.signal(name=identifiers.SERIES_SIGNAL)
+    def series_reported(self, report: SeriesReport) -> None:
+        """Take note of attempts that run in a series."""
+        self._continuation.message_came()
+        self._attempts.reported(report)
+
+    @workflow.query(name=identifiers.STOPPING_QUERY)
+    def stopping(self, series: str) -> list[str]:
+        """Which attempts of a series are to stop."""
+        return self._attempts.stopping(series)
 
     @workflow.update(name="write")
     def write(self, writes: list[RunWrite]) -> list[WriteAnswer]:
@@ -176,7 +189,9 @@ class ExecuteAirflowDagWorkflow:
                 await workflow.sleep(BREATH)
                 self._continuation.all_heard()
             else:
-                await workflow.wait_condition(lambda: bool(self._inbox) or self._is_over() or self._may_continue())
+                await workflow.wait_condition(
+                    lambda: bool(self._inbox) or self._attempts.gathered or self._is_over() or self._may_continue()
+                )
         except asyncio.CancelledError:
             reason = workflow.cancellation_reason()
             if reason is None:
