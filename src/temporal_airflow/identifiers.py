@@ -21,6 +21,7 @@ STATE_WORKFLOW_TYPE = "keep_airflow_state"
 ASSETS_WORKFLOW_TYPE = "keep_airflow_assets"
 POOL_WORKFLOW_TYPE = "keep_airflow_pool"
 TASK_ACTIVITY = "run_airflow_task"
+SERIES_ACTIVITY = "run_airflow_task_series"
 TRIGGER_ACTIVITY = "run_airflow_trigger"
 TURN_ACTIVITY = "await_airflow_turn"
 CALLBACK_ACTIVITY = "run_airflow_callbacks"
@@ -63,6 +64,8 @@ POOLS_TASK_QUEUE = "airflow-pools"
 DEFAULT_POOL = "default_pool"
 POOL_PREFIX = "airflow-pool-"
 PARALLELISM_WORKFLOW_ID = "airflow-parallelism"
+SERIES_SIGNAL = "series_reported"
+STOPPING_QUERY = "stopping"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""
@@ -218,6 +221,11 @@ def activity_id(
     if deferrals:
         label += f"/resumed-{deferrals}"
     return label if attempt == 1 else f"{label}/attempt-{attempt}"
+
+
+def series_activity_id(number: int) -> str:
+    """The id of a series of attempts: which one of its run it is."""
+    return f"series/{number}"
 
 
 def past_runs_activity_id(number: int) -> str:

@@ -34,7 +34,7 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
     where = (workflow_id, *record.batches)
     looks = (client.get_workflow_handle(each).describe() for each in where)
     descriptions = await asyncio.gather(*looks, return_exceptions=True)
-    since = _queued_since(each for each in descriptions if isinstance(each, WorkflowExecutionDescription))
+    since = _queued_since((each for each in descriptions if isinstance(each, WorkflowExecutionDescription)), record)
     queued = [ti for ti in record.task_instances if ti.state == TaskInstanceState.RUNNING and _label(ti) in since]
     late = [ti for ti in queued if datetime.now(UTC) - since[_label(ti)] > AT_ONCE]
     waits = await _waits(client, await reader.execution(workflow_id), late, since) if late else {}
@@ -43,14 +43,19 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
     return record.model_copy(update={"task_instances": task_instances})
 
 
-def _queued_since(descriptions: Iterable[WorkflowExecutionDescription]) -> dict[str, datetime]:
-    """When attempts were asked for that no worker has, by label of the task instance."""
-    return {
-        pending.activity_id.partition("/")[0]: pending.scheduled_time.ToDatetime(UTC)
-        for description in descriptions
-        for pending in description.raw_description.pending_activities
-        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
-    }
+def _queued_since(descriptions: Iterable[WorkflowExecutionDescription], record: DagRunRecord) -> dict[str, datetime]:
+    """When attempts were asked for that no worker has, by label of the task instance.
+
+    Of a series that a worker has, all but the first wait for the one before them.
+    """
+    series = {each.activity_id: each.labels for each in record.series}
+    since: dict[str, datetime] = {}
+    for description in descriptions:
+        for pending in description.raw_description.pending_activities:
+            taken = pending.state != PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+            labels = series.get(pending.activity_id, (pending.activity_id.partition("/")[0],))
+            since |= dict.fromkeys(labels[1:] if taken else labels, pending.scheduled_time.ToDatetime(UTC))
+    return since
 
 
 def _as_queued(ti: TaskInstanceRecord, waits_for: str | None) -> TaskInstanceRecord:

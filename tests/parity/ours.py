@@ -25,10 +25,12 @@ from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.models import (
     AssetEventRecord,
+    AttemptSeries,
     DagExecutionResult,
     LoadDagInput,
     LoadedDag,
     PublishedAssetEvents,
+    SeriesReport,
     TaskExecutionInput,
     TaskExecutionResult,
     TaskInstanceRecord,
@@ -219,6 +221,25 @@ async def _attempts(temporal: Client, history: WorkflowHistory) -> AsyncIterator
         [given] = await temporal.data_converter.decode(argument, [TaskExecutionInput])
         [result] = await temporal.data_converter.decode(answer, [TaskExecutionResult])
         yield Attempt(given, result)
+    async for argument, answer in _completed(temporal, history, identifiers.SERIES_ACTIVITY):
+        [series] = await temporal.data_converter.decode(argument, [AttemptSeries])
+        given_by_id = dict(zip(series.activity_ids, series.attempts, strict=True))
+        reports = [*await temporal.data_converter.decode(answer, [SeriesReport]), *await _told(temporal, history)]
+        results = {end.activity_id: end.result for report in reports for end in report.ends if end.result}
+        for activity_id in given_by_id.keys() & results.keys():
+            yield Attempt(given_by_id[activity_id], results[activity_id])
+
+
+async def _told(temporal: Client, history: WorkflowHistory) -> list[SeriesReport]:
+    """What series have told before their end."""
+    signals = [
+        event.workflow_execution_signaled_event_attributes
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+    ]
+    told = [signal for signal in signals if signal.signal_name == identifiers.SERIES_SIGNAL]
+    decode = temporal.data_converter.decode
+    return [report for signal in told for report in await decode(signal.input.payloads, [SeriesReport])]
 
 
 async def _completed(

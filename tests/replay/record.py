@@ -37,6 +37,7 @@ FUNDAMENTALS = {
     ),
     "asks.py": ("asks", "asks_in_triggers", "asks_in_vain", "asks_many"),
     "deadlines.py": ("is_late",),
+    "in_series.py": ("maps_in_series",),
     "leaves.py": ("leaves",),
     "assets.py": ("emits", "keeps_asset_state"),
     "outlasting.py": ("outlasts",),
@@ -60,6 +61,11 @@ STARTED = {"triggers_many": ("one_at_a_time", "b")}
 
 LIMITS = {"outlasts": {"continue_from_events": 25}}
 """Limits of runs that go on in another execution, whose first two executions and first batch are recorded."""
+
+IN_SERIES = {"maps_in_series": {"series_size": 5, "series_share": 1}}
+CONF = {"maps_in_series": {"width": 12, "waits": [3]}}
+GO_AFTER = 3.0
+"""Seconds that a task of a series takes, so that it gives back those behind it."""
 
 LISTENED_STATES = {"leaves": ("running", "success", "failed")}
 """States that listeners of DAG runs are told of, if there were any."""
@@ -90,14 +96,18 @@ async def _record_run(place: Any, path: Path, dag_id: str) -> None:
     from temporal_airflow.dag_loader import load_dag
     from temporal_airflow.models import LoadDagInput
 
-    conf = {} if path.is_relative_to(EXAMPLES) else {"scratch": tempfile.mkdtemp()}
+    conf: dict[str, Any] = (
+        {} if path.is_relative_to(EXAMPLES) else {"scratch": tempfile.mkdtemp(), **CONF.get(dag_id, {})}
+    )
     request = LoadDagInput(path=str(path), dag_id=dag_id, run_id="recorded", conf=conf, now=now())
     loaded = await load_dag(place.template, request)
-    limits = loaded.limits.model_copy(update=LIMITS.get(dag_id, {}))
+    limits = loaded.limits.model_copy(update=LIMITS.get(dag_id, IN_SERIES.get(dag_id, {})))
     loaded = loaded.model_copy(update={"listened_states": LISTENED_STATES.get(dag_id, ()), "limits": limits})
     if dag_id in LIMITS:
         Path(conf["scratch"], "go").touch()
     workflow_id = await place.start(loaded)
+    if dag_id in IN_SERIES:
+        asyncio.get_running_loop().call_later(GO_AFTER, Path(conf["scratch"], "go").touch)
     answering = asyncio.create_task(_answer(place.client, workflow_id, ANSWERS.get(dag_id, {})))
     await _keep(place, workflow_id, dag_id)
     answering.cancel()

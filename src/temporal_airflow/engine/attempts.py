@@ -153,6 +153,7 @@ class AttemptInputs:
             default_params=history.default_params if ti.next_method else None,
             xcom_keys_to_clear=() if ti.next_method else self._xcoms.keys_of(ti.task_id, ti.map_index),
             upstream_results=self._xcoms.small_results(sorted(task.upstream_task_ids), limits.input_xcom_value),
+            xcom_changes=self._xcoms.changes,
             inline_xcom_budget=min(limits.inline_xcom_value, left // max(in_flight, 1)),
             max_map_length=limits.max_map_length,
             declared_assets=self._assets.declared_by(task),

@@ -48,6 +48,7 @@ def take(run: OpenRun, frontier: Frontier, drawn_ids: int) -> RunSnapshot:
         alarmed=alarmed,
         candidates=_tasks(candidates),
         xcoms=run.xcoms.records(),
+        xcom_changes=run.xcoms.changes,
         task_states=run.memory.all_states(),
         triggered_runs=run.memory.tries_that_triggered(),
         deadlines=run.deadlines.kept(),
@@ -71,7 +72,7 @@ def resume(execution: DagExecutionInput, snapshot: RunSnapshot) -> OpenRun:
     run.paused = snapshot.paused
     run.waiting_triggers = {_key(kept): kept.deferral for kept in snapshot.waiting_triggers}
     run.mutations.resume([key_of(ti) for ti in run.instances], map(_key, snapshot.unmutated))
-    run.xcoms.resume(snapshot.xcoms)
+    run.xcoms.resume(snapshot.xcoms, snapshot.xcom_changes)
     run.memory.resume(snapshot.task_states, snapshot.triggered_runs)
     run.deadlines.resume(snapshot.deadlines)
     run.assets.resume(snapshot.assets)

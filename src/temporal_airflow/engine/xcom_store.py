@@ -23,13 +23,18 @@ SKIP_KEY = "skipmixin_key"
 
 
 class XComStore:
-    """XComs in memory, mirrored as rows of Airflow's tables."""
+    """XComs in memory, mirrored as rows of Airflow's tables.
+
+    Attributes:
+        changes: how often one was replaced or deleted: as long as that is the same, who has read one knows it.
+    """
 
     def __init__(self, session: Session, dag_run: DagRun) -> None:
         self._session = session
         self._dag_run = dag_run
         self._by_task: defaultdict[str, dict[tuple[str, int], XComRecord]] = defaultdict(dict)
         self.inline_bytes = 0
+        self.changes = 0
 
     def write(self, records: Iterable[XComRecord]) -> None:
         """Store or delete what a task wrote; the last write of a key stands."""
@@ -40,8 +45,9 @@ class XComStore:
                 self.inline_bytes += content_size(record.content)
                 self._session.add(self._row(record, record.content))
 
-    def resume(self, records: Iterable[XComRecord]) -> None:
+    def resume(self, records: Iterable[XComRecord], changes: int) -> None:
         """Know again what the run's restored rows stand for."""
+        self.changes = changes
         for record in records:
             self._by_task[record.task_id][record.key, record.map_index] = record
             self.inline_bytes += content_size(record.content)
@@ -72,6 +78,7 @@ class XComStore:
         known = self._by_task.get(record.task_id, {}).pop((record.key, record.map_index), None)
         if known is None:
             return
+        self.changes += 1
         self.inline_bytes -= content_size(known.content)
         self._session.flush()
         row = self._session.get(XComModel, (self._dag_run.id, record.task_id, record.map_index, record.key))

@@ -75,6 +75,7 @@ class TaskExecutionInput(TryInput):
         input_kwargs: Airflow-serialized arguments that a person's answer adds to ``next_kwargs``.
         default_params: sealed values of the form's fields, if they and not a person's count as given.
         upstream_results: small XComs of direct upstream tasks.
+        xcom_changes: how often an XCom of the run has been replaced or deleted until now.
         inline_xcom_budget: bytes above which a value must go to object storage.
         declared_assets: inlets and outlets, without references and aliases.
         triggered_run: what a lost attempt at the same try has started, or was about to start.
@@ -94,6 +95,7 @@ class TaskExecutionInput(TryInput):
     default_params: SealedKwargs | None = None
     xcom_keys_to_clear: tuple[str, ...] = ()
     upstream_results: tuple[XComRecord, ...] = ()
+    xcom_changes: int = 0
     inline_xcom_budget: int = 64 * 1024
     max_map_length: int = 1024
     declared_assets: tuple[AssetKey, ...] = ()

@@ -41,6 +41,9 @@ CONTINUE_FROM_EVENTS = 10_000
 TASKS_IN_BATCHES_FROM = 2_000
 """Task instances from which the history of one workflow might get too long before the longest task has ended."""
 
+TASKS_IN_SERIES = 16
+"""As long as they are short, a series of them takes a second; each shares the cost of one activity."""
+
 
 DEFAULT_MAX_LOST_ATTEMPTS = 3
 """How many attempts at one try may be lost to infrastructure before the try fails."""
@@ -114,6 +117,9 @@ class RunLimits(WireModel):
         batches_from: task instances from which attempts run in batches, in workflows of their own; None for runs of a
             release that knew of none.
         batch_size: attempts in a batch, at most.
+        series_size: attempts that run one after the other in one activity, at most; None for runs of a release that
+            knew of none.
+        series_share: so many series at least are made of attempts that are ready together.
         hold_from_events: length of a history from which nothing more is started until the run can go on in a new one.
         hold_from_bytes: the same by the size of the history.
         parallelism: most tasks that run at once in the namespace; None if that isn't limited.
@@ -136,6 +142,8 @@ class RunLimits(WireModel):
     continue_from_events: int | None = None
     batches_from: int | None = None
     batch_size: int = 100
+    series_size: int | None = None
+    series_share: int = 16
     hold_from_events: int = 30_000
     hold_from_bytes: int = 20_000_000
     parallelism: int | None = None
@@ -257,6 +265,17 @@ class TaskInstanceRecord(CompactModel):
     note: str | None = None
 
 
+class OpenSeries(WireModel):
+    """Attempts that run one after the other in one activity.
+
+    Attributes:
+        labels: of the task instances whose end isn't known, in the order in which they run.
+    """
+
+    activity_id: str
+    labels: tuple[str, ...]
+
+
 class DagRunRecord(WireModel):
     """The state of a run at one moment: the answer of the query ``state``.
 
@@ -265,6 +284,7 @@ class DagRunRecord(WireModel):
         batches: ids of the workflows in which attempts run, if not in that of the run.
         note: that somebody has written on it.
         paused: whether its DAG is, so that no more tasks start.
+        series: activities in which more than one attempt runs.
     """
 
     run: DagRunIdentity
@@ -278,6 +298,7 @@ class DagRunRecord(WireModel):
     waits_for: str | None = None
     note: str | None = None
     paused: bool = False
+    series: tuple[OpenSeries, ...] = ()
 
     @field_serializer("task_instances", mode="wrap", when_used="json")
     def _pack(self, records: object, write: SerializerFunctionWrapHandler) -> object:

@@ -147,6 +147,7 @@ class RunSnapshot(CompactModel):
         alarmed: tasks with a relative that ended otherwise than in success.
         candidates: task instances that are to be evaluated.
         xcoms: all of the run.
+        xcom_changes: how often one was replaced or deleted.
         task_states: all entries of state stores, expired or not.
         triggered_runs: by try.
         claims: on slots of shared limits.
@@ -169,6 +170,7 @@ class RunSnapshot(CompactModel):
     alarmed: tuple[str, ...] = ()
     candidates: tuple[KeptTask, ...] = ()
     xcoms: tuple[XComRecord, ...] = ()
+    xcom_changes: int = 0
     task_states: tuple[TaskStateRecord, ...] = ()
     triggered_runs: tuple[KeptTriggeredRun, ...] = ()
     deadlines: dict[str, int] = Field(default_factory=dict)

@@ -21,6 +21,7 @@ from temporal_airflow import identifiers
 from temporal_airflow.asset_client import AssetClient
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import (
+    AttemptSeries,
     CallbackInput,
     DeadlineCallbackInput,
     LoadDagInput,
@@ -32,6 +33,7 @@ from temporal_airflow.models import (
     PublishedAssetEvents,
     RegisterAssetsInput,
     RunListenersInput,
+    SeriesReport,
     TaskExecutionInput,
     TaskExecutionResult,
     TriggerInput,
@@ -61,6 +63,7 @@ from temporal_airflow.tasks.messages import (
     RunTask,
     TaskDone,
 )
+from temporal_airflow.tasks.series import FENCED, RunOfSeries, SeriesOnWorker
 from temporal_airflow.tasks.server_watch import ServerWatch
 from temporal_airflow.tasks.slots import ProcessTemplate, Slot, SlotPool
 from temporal_airflow.tasks.triggers.connection import TriggerBrokenError
@@ -102,6 +105,7 @@ class TaskActivities:
         """What to register with a worker."""
         return [
             self.run_airflow_task,
+            self.run_airflow_task_series,
             self.run_airflow_callbacks,
             self.run_airflow_deadline_callback,
             self.run_airflow_run_listeners,
@@ -149,6 +153,17 @@ class TaskActivities:
         request = RunTask(input=attempt, large_xcom_path=self._large_xcom_path)
         reply = await self._serve(request, TaskDone)
         self.delivery.send(activity.info().task_token, activity.info().activity_id, reply.result)
+        activity.raise_complete_async()
+
+    @activity.defn(name=identifiers.SERIES_ACTIVITY)
+    async def run_airflow_task_series(self, series: AttemptSeries) -> SeriesReport:
+        """Run attempts one after the other."""
+        info = activity.info()
+        assert info.workflow_id is not None
+        assert info.workflow_run_id is not None
+        run = RunOfSeries(self._client, info.workflow_id, info.workflow_run_id, info.activity_id)
+        on_worker = SeriesOnWorker(info.activity_id, series, run, _OfActivity(), self._serve_in_series)
+        self.delivery.send(info.task_token, info.activity_id, await on_worker.run(self._slot))
         activity.raise_complete_async()
 
     @activity.defn(name=identifiers.CALLBACK_ACTIVITY)
@@ -235,10 +250,25 @@ class TaskActivities:
         """
         try:
             async with self._slot() as slot:
-                await slot.send(request)
-                reply = await self._reply(slot)
+                return await self._serve_in(slot, request, reply_type)
         except ProcessLostError as error:
-            raise ApplicationError(str(error), type="ProcessLost", non_retryable=True) from error
+            raise _lost(error) from error
+
+    async def _serve_in_series(self, slot: Slot, attempt: TaskExecutionInput) -> TaskExecutionResult:
+        try:
+            reply = await self._serve_in(slot, RunTask(input=attempt, large_xcom_path=self._large_xcom_path), TaskDone)
+        except ProcessLostError as error:
+            raise _lost(error) from error
+        self._note_progress()
+        return reply.result
+
+    def _note_progress(self) -> None:
+        assert self._pool is not None, "activities run inside `on`"
+        self._pool.note_progress()
+
+    async def _serve_in(self, slot: Slot, request: Request, reply_type: type[ReplyType]) -> ReplyType:
+        await slot.send(request)
+        reply = await self._reply(slot)
         if isinstance(reply, Failed):
             raise ApplicationError(reply.error, reply.traceback, type="SlotFailed", non_retryable=True)
         assert isinstance(reply, reply_type), f"{type(reply).__name__} in answer to {type(request).__name__}"
@@ -295,12 +325,28 @@ class TaskActivities:
         if timeout is not None and self._watch.silence() > FENCE_SHARE * timeout.total_seconds():
             raise ApplicationError(
                 f"The server was silent for nearly the heartbeat timeout of {timeout.total_seconds():g} s",
-                type="Fenced",
+                type=FENCED,
                 non_retryable=True,
             )
 
     async def _answer(self, slot: Slot, ask: Ask) -> None:
         await slot.send(await self._answers.to(ask))
+
+
+class _OfActivity:
+    """What the activity that runs now is told from outside."""
+
+    def is_ours(self) -> bool:
+        """Whether it is stopped, if at all, by somebody who waits for what it says."""
+        return activity.cancellation_details() is None or _may_stop_gently()
+
+    def is_worker_stopping(self) -> bool:
+        """Whether the worker takes nothing new."""
+        return activity.is_worker_shutdown()
+
+
+def _lost(error: ProcessLostError) -> ApplicationError:
+    return ApplicationError(str(error), type="ProcessLost", non_retryable=True)
 
 
 def _check_called(error: str | None) -> None:

@@ -33,6 +33,7 @@ from temporal_airflow.tasks.messages import (
     AskXCom,
     Question,
 )
+from temporal_airflow.tasks.recent_xcoms import RecentXComs
 from temporal_airflow.tasks.run_triggering import RunTriggering
 from temporal_airflow.tasks.state_answers import StateAnswers
 
@@ -48,6 +49,7 @@ class Answers:
         self.catalog: DagCatalog | None = None
         self._client = client
         self._reader = RunReader(client, patient=True)
+        self._recent_xcoms = RecentXComs(self._reader)
         self._writer = RunWriter(client)
         self._states = StateAnswers(states, AssetClient(states))
 
@@ -66,8 +68,9 @@ class Answers:
         """The fields of the answer."""
         found: dict[str, Any] = {}
         match question:
-            case AskXCom(request=request, offset=offset):
-                found["page"] = await self._reader.page(_run(question), XComQuestion(request=request, offset=offset))
+            case AskXCom(request=request, offset=offset, changes=changes):
+                wanted = XComQuestion(request=request, offset=offset)
+                found["page"] = await self._recent_xcoms.page(_run(question), wanted, changes)
             case AskRun():
                 found["run"] = await self._reader.record(_run(question))
             case AskRuns(dag_id=dag_id, logical_dates=dates, with_tasks=with_tasks):
@@ -86,8 +89,8 @@ class Answers:
                 found["conflict"] = not await triggering.trigger(question)
             case AskDag(dag_id=dag_id):
                 found["dag"] = await self._dags.describe(dag_id)
-            case AskKeptState(task_queue=task_queue, question=wanted):
-                found["kept"] = await self._states.answer(task_queue, wanted)
+            case AskKeptState(task_queue=task_queue, question=asked):
+                found["kept"] = await self._states.answer(task_queue, asked)
             case _:
                 assert_never(question)
         return found

@@ -22,6 +22,7 @@ from temporal_airflow.exceptions import DagFileError, TemporalAirflowError, Unsu
 from temporal_airflow.models import (
     CONTINUE_FROM_EVENTS,
     TASKS_IN_BATCHES_FROM,
+    TASKS_IN_SERIES,
     BundleReference,
     DagDefinition,
     DagDescription,
@@ -165,6 +166,7 @@ def _limits() -> RunLimits:
     return RunLimits(
         continue_from_events=CONTINUE_FROM_EVENTS,
         batches_from=TASKS_IN_BATCHES_FROM,
+        series_size=TASKS_IN_SERIES,
         heartbeat_timeout=settings.heartbeat_timeout,
         max_lost_attempts=settings.max_lost_attempts,
         max_map_length=conf.getint("core", "max_map_length", fallback=1024),

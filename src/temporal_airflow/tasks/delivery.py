@@ -15,7 +15,9 @@ from airflow.utils.state import TaskInstanceState
 from temporalio.client import AsyncActivityHandle, Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow.models import AssetEvents, TaskExecutionResult
+from temporal_airflow.models import AssetEvents, SeriesReport, TaskExecutionResult
+
+Delivered = TaskExecutionResult | SeriesReport
 
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
@@ -33,12 +35,12 @@ class ResultDelivery:
         self._client = client
         self._on_the_way: set[asyncio.Task[None]] = set()
 
-    def send(self, task_token: bytes, label: str, result: TaskExecutionResult) -> None:
+    def send(self, task_token: bytes, label: str, result: Delivered) -> None:
         """Deliver in the background.
 
         Args:
             task_token: of the activity.
-            label: the attempt, for the log.
+            label: the attempt or the series, for the log.
             result: what to deliver.
         """
         handle = self._client.get_async_activity_handle(task_token=task_token)
@@ -72,7 +74,18 @@ def _without_values(result: TaskExecutionResult, refusal: str) -> TaskExecutionR
     )
 
 
-async def _deliver(handle: AsyncActivityHandle, label: str, result: TaskExecutionResult) -> None:
+def _smaller(result: Delivered, refusal: str) -> Delivered:
+    """The same without the values of one attempt: of the one that has most of them."""
+    if isinstance(result, TaskExecutionResult):
+        return _without_values(result, refusal)
+    ends = list(result.ends)
+    place, largest = max(enumerate(ends), key=lambda each: len(each[1].model_dump_json()))
+    assert largest.result is not None, f"the server refused reports without results: {refusal}"
+    ends[place] = largest.model_copy(update={"result": _without_values(largest.result, refusal)})
+    return SeriesReport.of(result.series, ends, result.returned, result.long)
+
+
+async def _deliver(handle: AsyncActivityHandle, label: str, result: Delivered) -> None:
     pause = FIRST_PAUSE
     while True:
         try:
@@ -82,7 +95,7 @@ async def _deliver(handle: AsyncActivityHandle, label: str, result: TaskExecutio
                 log.warning("The run no longer waits for %s: its result is dropped", label)
                 return
             if error.status == RPCStatusCode.INVALID_ARGUMENT:
-                result = _without_values(result, error.message)
+                result = _smaller(result, error.message)
                 continue
             log.warning("The result of %s is not delivered yet (%s); trying again", label, error.message)
             await asyncio.sleep(pause)

@@ -125,13 +125,18 @@ class Answer(Message):
 
 
 class AskXCom(Message):
-    """One page of a run's XComs; answered by ``page``, empty if the run is unknown."""
+    """One page of a run's XComs; answered by ``page``, empty if the run is unknown.
+
+    Attributes:
+        changes: how often an XCom of the run had been changed when the attempt that asks began; None if unknown.
+    """
 
     kind: Literal["ask_xcom"] = "ask_xcom"
     dag_id: str
     run_id: str
     request: XComRequest
     offset: int = 0
+    changes: int | None = None
 
 
 class AskRun(Message):

@@ -98,6 +98,7 @@ class Runner(supervisor.ProcessTracker):
     Attributes:
         bundle: identifies the bundle whose files it has imported.
         reusable: whether it can take another task.
+        died: whether it ended by itself, in the middle of a task.
     """
 
     ProcessNotFound = psutil.NoSuchProcess
@@ -107,6 +108,7 @@ class Runner(supervisor.ProcessTracker):
         """Take over a forked process; see :meth:`fork`."""
         self.bundle = bundle
         self.reusable = True
+        self.died = False
         self._pid = self._pid_of_task = pid
         self._control = control
         self._process = psutil.Process(pid)
@@ -182,7 +184,7 @@ class Runner(supervisor.ProcessTracker):
             return negsig_to_enum(exit_code) if exit_code < 0 else exit_code
         if not ready:
             raise psutil.TimeoutExpired(0, self._pid)
-        self.reusable = False
+        self.reusable, self.died = False, True
         died: int = self._process.wait(timeout=0)
         return died
 

@@ -122,6 +122,10 @@ class SlotPool:
                 raise
             await self._give_back(slot)
 
+    def note_progress(self) -> None:
+        """Something has ended in a slot that stays in use: tasks are short, so further slots would be in their way."""
+        self._freed = time.monotonic()
+
     def _report_memory(self) -> None:
         slots = [taken for slot in self._slots if (taken := proportional_memory(slot.pid))]
         below = [taken for slot in self._slots for pid in children_of(slot.pid) if (taken := proportional_memory(pid))]

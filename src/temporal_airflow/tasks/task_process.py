@@ -25,6 +25,7 @@ from airflow.sdk.execution_time import supervisor
 from airflow.utils import net
 from airflow.utils.state import TaskInstanceState
 
+from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult
 from temporal_airflow.settings import load_settings
 from temporal_airflow.tasks import child_process, logs, process_tree
@@ -119,6 +120,8 @@ def _in_runner(task: TaskExecutionInput, channel: Channel, record: TryRecord, **
             **how,
         )
         _finish(process, record, task)
+        if runner.died and not _reuses():
+            raise ProcessLostError("The process that the task was forked from is gone.")
         well = not _reuses() or (process.exit_code == 0 and not record.cancelled and record.state in ENDED_WELL)
     finally:
         seat.release(runner, well=well)

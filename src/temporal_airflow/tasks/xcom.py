@@ -43,7 +43,14 @@ class XComs:
     """The XComs of this run and of others."""
 
     def __init__(
-        self, asker: Asker, own_run: RunKey, upstream: tuple[XComRecord, ...], budget: int, large_path: str
+        self,
+        asker: Asker,
+        own_run: RunKey,
+        upstream: tuple[XComRecord, ...],
+        budget: int,
+        large_path: str,
+        *,
+        changes: int | None = None,
     ) -> None:
         """Start with nothing written.
 
@@ -53,11 +60,13 @@ class XComs:
             upstream: values that came with the task's input.
             budget: bytes that this try may send inline in all.
             large_path: object storage path for the rest.
+            changes: how often an XCom of this run had been changed when the try's attempt began.
         """
         self.own_run = own_run
         self._asker = asker
         self._budget = budget
         self._large_path = large_path
+        self._changes = changes
         self._written: dict[Place, XComValue | None] = {}
         self._known = {(own_run, place_of(record)): record.content for record in upstream if record.content}
         self._sequences: dict[tuple[RunKey, str, str], dict[int, XComValue]] = {}
@@ -181,7 +190,8 @@ class XComs:
         records: list[XComRecord] = []
         offset: int | None = 0
         while offset is not None:
-            question = AskXCom(dag_id=run.dag_id, run_id=run.run_id, request=request, offset=offset)
+            changes = self._changes if run == self.own_run else None
+            question = AskXCom(**run._asdict(), request=request, offset=offset, changes=changes)
             page = self._asker.ask(question).page or XComPage()
             records += page.records
             offset = page.next_offset

@@ -7,9 +7,11 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from temporal_airflow import identifiers
-from temporal_airflow.models import Routing
+from temporal_airflow.models import Routing, TaskExecutionInput
 
 NO_LIMIT = timedelta(days=3650)
 """Temporal wants some limit on an activity; a task's length is Airflow's business (``execution_timeout``)."""
@@ -66,3 +68,33 @@ class Activities:
         if not self._routing.route_queues:
             return base
         return identifiers.task_queue(base, airflow_queue, self._routing.task_queues)
+
+
+def activity_id(attempt: TaskExecutionInput) -> str:
+    """The id of an attempt: the same for no other of the run."""
+    return identifiers.activity_id(
+        attempt.task_id,
+        attempt.map_index,
+        attempt.try_number,
+        attempt=attempt.attempt,
+        reschedules=attempt.task_reschedule_count,
+        deferrals=attempt.deferral_count,
+    )
+
+
+def is_stuck(error: ActivityError) -> bool:
+    """Whether an activity has waited in vain for a worker, for as long as it may."""
+    return isinstance(error.cause, TemporalTimeoutError) and error.cause.type == TimeoutType.SCHEDULE_TO_START
+
+
+def loss(error: ActivityError) -> str:
+    """What to tell people of an attempt that infrastructure took away."""
+    match error.cause:
+        case TemporalTimeoutError():
+            return "no heartbeat: the worker or its machine went away"
+        case ApplicationError(type="WorkerShutdown"):
+            return "the worker was shut down"
+        case None:
+            return str(error)
+        case cause:
+            return str(cause)

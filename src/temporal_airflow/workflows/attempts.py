@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
-from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+from temporalio.exceptions import ActivityError, CancelledError
 
 from temporal_airflow import identifiers
 from temporal_airflow.engine.events import (
@@ -24,9 +23,18 @@ from temporal_airflow.engine.events import (
     TaskStuck,
     TriggerEnded,
 )
-from temporal_airflow.models import TaskExecutionInput, TaskExecutionResult, TriggerResult
-from temporal_airflow.workflows.activities import ONE_ATTEMPT, WITHOUT_END, Activities, priority_of
+from temporal_airflow.models import OpenSeries, RunLimits, SeriesReport, TaskExecutionResult, TriggerResult
+from temporal_airflow.workflows.activities import (
+    ONE_ATTEMPT,
+    WITHOUT_END,
+    Activities,
+    activity_id,
+    is_stuck,
+    loss,
+    priority_of,
+)
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.series import Series
 
 Handle = workflow.ActivityHandle[Any]
 
@@ -34,8 +42,16 @@ Handle = workflow.ActivityHandle[Any]
 class Attempts:
     """What runs, or waits, for the task instances of a run."""
 
-    def __init__(self, activities: Activities, inbox: Inbox) -> None:
+    def __init__(self, activities: Activities, inbox: Inbox, limits: RunLimits | None = None) -> None:
+        """Begin without any.
+
+        Args:
+            activities: starts activities.
+            inbox: what happens goes there.
+            limits: of the run, if attempts may run in series.
+        """
         self._activities = activities
+        self._series = Series(activities, inbox, limits, self._start_alone)
         self._inbox = inbox
         self._running: dict[TaskKey, Handle] = {}
         self._waiting: set[TaskKey] = set()
@@ -44,10 +60,36 @@ class Attempts:
     @property
     def busy(self) -> bool:
         """Whether the result of anything is awaited that can't just be started anew."""
-        return len(self._running) > len(self._waiting)
+        return len(self._running) > len(self._waiting) or self._series.busy
+
+    @property
+    def gathered(self) -> bool:
+        """Whether there is something to begin."""
+        return self._series.gathered
+
+    @property
+    def series(self) -> tuple[OpenSeries, ...]:
+        """What runs in series."""
+        return self._series.open
 
     def start(self, command: StartTask) -> None:
-        """Start an attempt."""
+        """Start an attempt, or gather it for :meth:`begin`."""
+        if not self._series.start(command):
+            self._start_alone(command)
+
+    def begin(self) -> None:
+        """Begin what was gathered."""
+        self._series.begin()
+
+    def reported(self, report: SeriesReport) -> None:
+        """Take note of what a series says."""
+        self._series.reported(report)
+
+    def stopping(self, series: str) -> list[str]:
+        """Which attempts of a series are to stop."""
+        return self._series.stopping(series)
+
+    def _start_alone(self, command: StartTask) -> None:
         attempt = command.attempt
         handle: workflow.ActivityHandle[TaskExecutionResult] = self._activities.start(
             identifiers.TASK_ACTIVITY,
@@ -88,6 +130,8 @@ class Attempts:
         Returns:
             Whether it has not just ended.
         """
+        if self._series.stop(command):
+            return True
         if (handle := self._running.get(command.key)) is None:
             return False
         self._waiting.discard(command.key)
@@ -119,35 +163,10 @@ class Attempts:
             self._waiting.discard(key)
 
 
-def activity_id(attempt: TaskExecutionInput) -> str:
-    """The id of an attempt: the same for no other of the run."""
-    return identifiers.activity_id(
-        attempt.task_id,
-        attempt.map_index,
-        attempt.try_number,
-        attempt=attempt.attempt,
-        reschedules=attempt.task_reschedule_count,
-        deferrals=attempt.deferral_count,
-    )
-
-
 def not_ended(key: TaskKey, try_number: int, error: ActivityError) -> TaskStopped | TaskStuck | AttemptLost:
     """What became of something that has no result."""
     if isinstance(error.cause, CancelledError):
         return TaskStopped(key, try_number)
-    if isinstance(error.cause, TemporalTimeoutError) and error.cause.type == TimeoutType.SCHEDULE_TO_START:
+    if is_stuck(error):
         return TaskStuck(key, try_number)
-    return AttemptLost(key, try_number, _loss(error))
-
-
-def _loss(error: ActivityError) -> str:
-    """What to tell people of an attempt that infrastructure took away."""
-    match error.cause:
-        case TemporalTimeoutError():
-            return "no heartbeat: the worker or its machine went away"
-        case ApplicationError(type="WorkerShutdown"):
-            return "the worker was shut down"
-        case None:
-            return str(error)
-        case cause:
-            return str(cause)
+    return AttemptLost(key, try_number, loss(error))

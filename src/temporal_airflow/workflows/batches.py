@@ -16,28 +16,18 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from temporal_airflow import identifiers
-from temporal_airflow.engine.events import (
-    AttemptLost,
-    Event,
-    StartTask,
-    StopTask,
-    TaskEnded,
-    TaskKey,
-    TaskStopped,
-    TaskStuck,
-)
+from temporal_airflow.engine.events import AttemptLost, StartTask, StopTask, TaskKey, TaskStopped
 from temporal_airflow.models import (
     AttemptBatch,
-    AttemptReport,
     AttemptReports,
     BatchedAttempt,
     DagExecutionInput,
     OpenAttempt,
     OpenBatch,
 )
-from temporal_airflow.workflows.activities import WITHOUT_END, Activities
-from temporal_airflow.workflows.attempts import activity_id
+from temporal_airflow.workflows.activities import WITHOUT_END, Activities, activity_id
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.reports import event_of, key_of
 
 GATHERING = timedelta(seconds=1)
 """How long attempts wait for others to make a full batch, while there is enough to do."""
@@ -130,11 +120,11 @@ class Batches:
     def ended(self, reports: AttemptReports) -> None:
         """Attempts have ended; what was told before counts once."""
         for report in reports.reports:
-            key = TaskKey(report.task_id, report.map_index)
+            key = key_of(report)
             batch = self._batch_of.get(key)
             if batch is not None and self._open[batch][key].activity_id == report.activity_id:
                 self._forget(key, batch)
-                self._inbox.put(_event(key, report))
+                self._inbox.put(event_of(report))
 
     async def _stop(self, batch: str, attempt: OpenAttempt) -> None:
         await workflow.wait_condition(lambda: batch not in self._beginning)
@@ -234,13 +224,3 @@ def _open_attempt(command: StartTask) -> OpenAttempt:
     return OpenAttempt(
         **command.key._asdict(), try_number=command.attempt.try_number, activity_id=activity_id(command.attempt)
     )
-
-
-def _event(key: TaskKey, report: AttemptReport) -> Event:
-    if report.result is not None:
-        return TaskEnded(key, report.try_number, report.result)
-    if report.loss is not None:
-        return AttemptLost(key, report.try_number, report.loss)
-    if report.stuck:
-        return TaskStuck(key, report.try_number)
-    return TaskStopped(key, report.try_number)

@@ -51,6 +51,7 @@ from temporal_airflow.models import (
     RunAction,
     RunSnapshot,
     RunWrite,
+    SeriesReport,
     SlotGrant,
     TaskStateQuestion,
     TaskStateValue,
@@ -95,7 +96,7 @@ class ExecuteAirflowDagWorkflow:
         self._user_actions = UserActions(self._inbox)
         limits = execution.limits
         activities = Activities(execution.routing, limits.heartbeat_timeout, limits.task_queued_timeout)
-        self._attempts = Attempts(activities, self._inbox)
+        self._attempts = Attempts(activities, self._inbox, limits)
         self._batches = Batches(execution, activities, self._inbox)
         self._callbacks = Callbacks(execution, activities)
         self._beyond = BeyondRun(execution, activities, self._inbox)
@@ -124,6 +125,7 @@ class ExecuteAirflowDagWorkflow:
                 for command in engine.step(workflow.now(), self._inbox.take(engine.most_events)):
                     self._carry_out(command)
                 self._batches.begin()
+                self._attempts.begin()
                 self._show_details()
                 listed_state.show(engine.state.value)
                 if self._is_over():
@@ -139,7 +141,7 @@ class ExecuteAirflowDagWorkflow:
     @workflow.query(name="state")
     def state(self) -> DagRunRecord:
         """The run and its task instances as of the last step."""
-        return self._engine.record.model_copy(update={"batches": self._batches.open})
+        return self._engine.record.model_copy(update={"batches": self._batches.open, "series": self._attempts.series})
 
     @workflow.query(name="xcom")
     def xcom(self, questions: list[XComQuestion]) -> list[XComPage]:
@@ -163,6 +165,17 @@ class ExecuteAirflowDagWorkflow:
         self._continuation.message_came()
         if grant.first_run_id == workflow.info().first_execution_run_id:
             self._inbox.put(SlotsGranted(grant.tickets))
+
+    @workflow.signal(name=identifiers.SERIES_SIGNAL)
+    def series_reported(self, report: SeriesReport) -> None:
+        """Take note of attempts that run in a series."""
+        self._continuation.message_came()
+        self._attempts.reported(report)
+
+    @workflow.query(name=identifiers.STOPPING_QUERY)
+    def stopping(self, series: str) -> list[str]:
+        """Which attempts of a series are to stop."""
+        return self._attempts.stopping(series)
 
     @workflow.update(name="write")
     def write(self, writes: list[RunWrite]) -> list[WriteAnswer]:
@@ -225,8 +238,10 @@ class ExecuteAirflowDagWorkflow:
             self._steps_again = False
             await self._patiently(self._breathe())
         else:
-            condition = workflow.wait_condition(lambda: bool(self._inbox) or self._is_over() or self._may_continue())
-            await self._patiently(condition)
+            await self._patiently(workflow.wait_condition(self._has_something_to_do))
+
+    def _has_something_to_do(self) -> bool:
+        return bool(self._inbox) or self._attempts.gathered or self._is_over() or self._may_continue()
 
     async def _breathe(self) -> None:
         await workflow.sleep(BREATH)

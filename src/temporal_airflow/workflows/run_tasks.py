@@ -25,8 +25,8 @@ from temporal_airflow.engine.events import (
     TaskStuck,
 )
 from temporal_airflow.models import AttemptBatch, AttemptReport, AttemptReports, OpenAttempt
-from temporal_airflow.workflows.activities import WITHOUT_END, Activities
-from temporal_airflow.workflows.attempts import Attempts, activity_id
+from temporal_airflow.workflows.activities import WITHOUT_END, Activities, activity_id
+from temporal_airflow.workflows.attempts import Attempts
 from temporal_airflow.workflows.inbox import Inbox
 
 MANY = 10

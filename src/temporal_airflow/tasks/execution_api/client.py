@@ -68,7 +68,9 @@ class ExecutionApi:
 def for_task(task: TaskExecutionInput, large_xcom_path: str, channel: Channel, record: TryRecord) -> ExecutionApi:
     """The API as one attempt of a task sees it."""
     own_run = RunKey(task.run.dag_id, task.run.run_id)
-    xcoms = XComs(channel, own_run, task.upstream_results, task.inline_xcom_budget, large_xcom_path)
+    xcoms = XComs(
+        channel, own_run, task.upstream_results, task.inline_xcom_budget, large_xcom_path, changes=task.xcom_changes
+    )
     queries = RunQueries(channel)
     scope = RunScope(channel, task.task_queue)
     questions = TaskQuestions(queries, task.run, scope, task.first_reschedule_date, task.declared_assets)
