@@ -79,9 +79,16 @@ def all_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def command_usage(name: str, command: Any) -> str:
     """The command's line as one types it."""
-    arguments = "".join(f" {argument.metavar}" for argument in command.params if is_argument(argument))
+    arguments = "".join(f" {argument_usage(argument)}" for argument in command.params if is_argument(argument))
     options = " [OPTIONS]" if any(not is_argument(parameter) for parameter in command.params) else ""
     return f"`temporal-airflow {name}{arguments}{options}`"
+
+
+def argument_usage(argument: Any) -> str:
+    """An argument as it stands in a usage line."""
+    if argument.required:
+        return str(argument.metavar)
+    return f"[{argument.metavar}]{'...' if argument.nargs < 0 else ''}"
 
 
 def is_argument(parameter: Any) -> bool:
@@ -97,7 +104,7 @@ def option_names(parameter: Any) -> str:
 def value_name(parameter: Any, hints: dict[str, Any]) -> str:
     """What kind of value it takes."""
     if is_argument(parameter):
-        return "required"
+        return "required" if parameter.required else "optional"
     if parameter.metavar:
         return f"`{escape(parameter.metavar)}`"
     kind = without_none(hints[parameter.name])

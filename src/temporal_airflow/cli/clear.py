@@ -15,7 +15,7 @@ from temporal_airflow.models import ClearTasks
 def clear(  # noqa: PLR0917  # Typer reads the command's options from here
     run: options.Run,
     tasks: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help="Task ids; all tasks of the run otherwise.")
+        list[str] | None, typer.Argument(metavar="TASK", help="Task ids; all tasks of the run otherwise.")
     ] = None,
     upstream: options.Upstream = False,
     downstream: options.Downstream = False,

@@ -36,7 +36,7 @@ class Wanted:
 
 def logs(  # noqa: PLR0917  # Typer reads the command's options from here
     run: options.Run,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task id; not with --callbacks.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Task id; not with --callbacks.")] = None,
     map_index: options.MapIndex = -1,
     try_number: Annotated[int | None, typer.Option("--try", help="Which try; the last otherwise.", min=1)] = None,
     follow: Annotated[

@@ -24,7 +24,7 @@ State = TypeVar("State")
 
 def mark(  # noqa: PLR0917  # Typer reads the command's options from here
     run: options.Run,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task id; the run itself otherwise.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Task id; the run itself otherwise.")] = None,
     state: Annotated[
         str, typer.Option(metavar="STATE", help="success, failed, or for a task skipped.", show_default=False)
     ] = "",

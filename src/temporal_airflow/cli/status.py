@@ -17,7 +17,7 @@ from temporal_airflow.near_names import absent_task
 
 def status(
     run: options.Run,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only this task.")] = None,
     why: Annotated[
         bool,
         typer.Option("--why", help="Say of each task that doesn't run why, in the words of Airflow's dependencies."),
