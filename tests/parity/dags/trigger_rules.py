@@ -1,8 +1,8 @@
 # mypy: ignore-errors
 """Every trigger rule against every pair of upstream states, generated.
 
-The two upstream tasks of a check end one after the other, with a pass of the scheduler between: else Airflow's own
-result would be chance (``all_success`` of a failed and a skipped task is what it sees first).
+The two upstream tasks of a check run one after the other, and so do map indexes: else Airflow's own result would be
+chance (``all_success`` of a failed and a skipped task is what it sees first).
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def trigger_rules_of(family):
 
 @a_dag()
 def trigger_rules_over_mapped():
-    """Both map indexes of one upstream, the second ending later."""
+    """Both map indexes of one upstream, one after the other."""
 
-    @task
+    @task(max_active_tis_per_dagrun=1)
     def ends(state, ti=None):
-        time.sleep(8 * ti.map_index)
+        time.sleep(5 * ti.map_index)
         end_as(state)
 
     @task
