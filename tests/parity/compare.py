@@ -1,6 +1,7 @@
-"""Compares every DAG of the corpus: ``uv run python -m tests.parity.compare [--side-by-side] [DAG_ID...]``.
+"""Compares every DAG of the corpus: ``uv run python -m tests.parity.compare [--side-by-side] [--orders] [DAG_ID...]``.
 
-Prints what differs, what is left out and why, and ``N of M identical, K excluded``; exit code 1 unless N + K = M.
+Prints what differs, what is left out and why, and ``N of M identical, K excluded``; exit code 1 unless N + K = M. With
+``--orders`` also what would differ had the attempts of a run ended in another order: such a DAG must be mended.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import corpus, record
 from .comparison import Difference, differences
 from .corpus import CorpusDag
+
+if TYPE_CHECKING:
+    from .ends import Ends
 
 AT_ONCE = 4
 RUN_PATIENCE = 240.0
@@ -35,18 +39,21 @@ class Report:
     Attributes:
         excluded: why, by DAG.
         errors: what our tasks said that differ.
+        chances: what depends on the order of ends, by DAG.
     """
 
     identical: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     different: dict[str, list[Difference]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    chances: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
     def text(self) -> str:
         total = len(self.identical) + len(self.excluded) + len(self.different)
         lines = ["Differences:", *(f"  {each}" for found in self.different.values() for each in found)]
         lines += ["Errors of tasks that differ:", *(f"  {task}: {error}" for task, error in self.errors.items())]
         lines += ["Excluded:", *(f"  {dag_id}: {reason}" for dag_id, reason in sorted(self.excluded.items()))]
+        lines += ["Left to chance:", *(f"  {dag_id}: {found}" for dag_id, found in sorted(self.chances.items()))]
         counts = f"{len(self.identical)} of {total} identical, {len(self.excluded)} excluded"
         return "\n".join([*lines, f"{counts}, {len(self.different)} different"])
 
@@ -56,19 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("dag_ids", nargs="*", metavar="DAG_ID", help="default: the whole corpus")
     parser.add_argument("--side-by-side", action="store_true", help="run stock Airflow first, ignore the records")
     parser.add_argument("--isolation", choices=["fork", "reuse"], default="fork", help="ours: the setting of that name")
+    parser.add_argument("--orders", action="store_true", help="look for what depends on the order of ends, too")
     parser.add_argument("--json", type=Path, help="write the differences there, too")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     records = _record_afresh(options.dag_ids) if options.side_by_side else _read_records(options.dag_ids)
     with tempfile.TemporaryDirectory(prefix="parity-ours-", ignore_cleanup_errors=True) as folder:
         _use_own_home(Path(folder))
-        report = asyncio.run(_compare(records, Path(folder), options.isolation, side_by_side=options.side_by_side))
+        report, ends = asyncio.run(
+            _compare(records, Path(folder), options.isolation, side_by_side=options.side_by_side)
+        )
+        if options.orders:
+            report.chances = _chances(ends)
     print(report.text())
     print(f"{time.monotonic() - started:.0f} s")
     if options.json:
         found = [vars(each) for differing in report.different.values() for each in differing]
         options.json.write_text(json.dumps(found, indent=1))
-    sys.exit(1 if report.different else 0)
+    sys.exit(1 if report.different or report.chances else 0)
 
 
 Records = dict[CorpusDag, dict[str, Any] | None]
@@ -97,7 +109,16 @@ def _use_own_home(folder: Path) -> None:
     os.environ["TEMPORAL_DEBUG"] = "1"  # the SDK's deadlock detector measures how busy this machine is
 
 
-async def _compare(records: Records, home: Path, isolation: str, *, side_by_side: bool) -> Report:
+def _chances(ends: dict[str, Ends]) -> dict[str, dict[str, set[str]]]:
+    from .orders import chances
+
+    found = {dag_id: chances(of_dag) for dag_id, of_dag in sorted(ends.items())}
+    return {dag_id: of_dag for dag_id, of_dag in found.items() if of_dag}
+
+
+async def _compare(
+    records: Records, home: Path, isolation: str, *, side_by_side: bool
+) -> tuple[Report, dict[str, Ends]]:
     from temporal_airflow.connection import connect
     from temporal_airflow.settings import Settings
 
@@ -120,7 +141,7 @@ async def _compare(records: Records, home: Path, isolation: str, *, side_by_side
                 await _compare_one(ours, dag, expected, normalise, report)
 
         await asyncio.gather(*(one(dag, expected) for dag, expected in records.items()))
-    return report
+    return report, ours.ends
 
 
 async def _compare_one(ours: Any, dag: CorpusDag, expected: Any, normalise: Any, report: Report) -> None:

@@ -43,6 +43,7 @@ from temporal_airflow.worker import run_worker
 
 from . import outcome
 from .answers import ANSWERS, USER, answer_to
+from .ends import Ends, read_ends
 from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
 from .outcome import Outcome, Span, TaskOutcome
 
@@ -65,12 +66,14 @@ class Ours:
     Attributes:
         scratch: where DAGs leave notes.
         errors: what failed tasks said, by DAG and task: not compared, but it explains a difference.
+        ends: how everything ended, by DAG: to be played in other orders.
     """
 
     temporal: Client
     template: ProcessTemplate
     scratch: Path
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
+    ends: dict[str, Ends] = field(default_factory=dict)
 
     async def load(self, dag_id: str, path: Path) -> LoadedDag:
         """Load a DAG as a run of it is submitted.
@@ -99,6 +102,7 @@ class Ours:
         history = await self.temporal.get_workflow_handle(workflow_id).fetch_history()
         failures = list(_failed_workflow_tasks(history))
         assert not failures, f"workflow tasks of {dag_id} failed: {failures}"
+        self.ends[dag_id] = await read_ends(self.temporal.data_converter, history)
         attempts = [attempt async for attempt in _attempts(self.temporal, history)]
         waits = [wait async for wait in _waits(self.temporal, history)]
         of_run = _outcome(loaded, result, attempts, waits, self.scratch / dag_id)

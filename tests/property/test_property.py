@@ -50,8 +50,8 @@ ENDED_AS_FAILED_BY_ITS_TRIGGER = Case(
 
 @pytest.mark.timeout(900)
 def test_every_step_of_any_dag_is_airflows(reference: Reference) -> None:
-    found = search(reference, CASES, SEED)
-    assert found is None, str(found)
+    searched = search(reference, CASES, SEED)
+    assert searched.found is None, str(searched.found)
 
 
 def test_a_poke_is_due_at_its_very_moment_and_a_retry_is_not(reference: Reference) -> None:

@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTerminated
-from leave_notes import a_dag, dag_called, note, task_called
+from leave_notes import a_dag, await_line, dag_called, note, task_called
 
 SHORT = timedelta(seconds=3)
 """Longer than the scheduler takes to hear of a process's end: else it takes the next try for a lost one."""
@@ -157,7 +157,7 @@ def times_out_in_tasks():
     quick()
 
 
-@a_dag(dagrun_timeout=timedelta(seconds=20), **ON_RUN)
+@a_dag(dagrun_timeout=timedelta(seconds=40), **ON_RUN)
 def times_out_as_run():
     @task(**ALL_CALLBACKS)
     def quick():
@@ -170,10 +170,13 @@ def times_out_as_run():
 
 @a_dag(fail_fast=True, **ON_RUN)
 def fails_fast():
-    slow = BashOperator(task_id="slow", bash_command="sleep 120", **ALL_CALLBACKS)
+    slow = BashOperator(
+        task_id="slow", bash_command="echo begun >> {{ dag_run.conf.scratch }}/slow; sleep 120", **ALL_CALLBACKS
+    )
 
     @task(retries=1, retry_delay=SHORT, **ALL_CALLBACKS)
-    def broken():
+    def broken(**context):
+        await_line(context, "slow", "begun")
         raise ValueError("stop everything")
 
     broken() >> EmptyOperator(task_id="after_broken")

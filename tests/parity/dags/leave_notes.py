@@ -1,9 +1,13 @@
 # mypy: ignore-errors
 # ruff: noqa: DTZ001
-"""What own DAGs share. Lines go to files in the folder that the run's conf names; they are compared as sets."""
+"""What own DAGs share. Lines go to files in the folder that the run's conf names; they are compared as sets.
+
+Whatever a run's outcome depends on must not be left to chance: tasks wait for what has to come first.
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +26,13 @@ def scratch(context) -> Path:
 def note(context, name: str, line: str) -> None:
     with (scratch(context) / name).open("a") as notes:
         notes.write(f"{line}\n")
+
+
+def await_line(context, name: str, line: str) -> None:
+    """Wait until another task has left a line."""
+    path = scratch(context) / name
+    while not path.exists() or line not in path.read_text().splitlines():
+        time.sleep(0.2)
 
 
 def task_called(name: str):
