@@ -14,23 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from temporal_airflow.tasks.bundles import BUNDLE_NAME, LOCAL_BUNDLE
-
 from .oracle import LOOK_INTERVAL, Oracle, OracleError, await_parsed, open_oracle
 from .outcome import label
-from .situations import DAGS, RECORDS, SITUATIONS, WAITING_AT_ONCE, Clearing, Seen, Situation, Stands
+from .situations import ENVIRONMENT, RECORDS, SITUATIONS, WAITING_AT_ONCE, Clearing, Seen, Situation, Stands
 
 PATIENCE = 300.0
 """Seconds for a run to get where a situation wants it."""
 
 AT_ONCE = 4
-
-ONE_FILE = {
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-        [{"name": BUNDLE_NAME, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(DAGS), "refresh_interval": 0}}]
-    ),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="parity-airflow-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder) / "scratch"
         scratch.mkdir()
-        with open_oracle(Path(folder), scratch, ONE_FILE) as airflow:
+        with open_oracle(Path(folder), scratch, ENVIRONMENT) as airflow:
             await_parsed(airflow)
             _record_all(airflow, wanted)
 

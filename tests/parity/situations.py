@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from temporal_airflow.tasks.bundles import BUNDLE_NAME, LOCAL_BUNDLE
+
 FOLDER = Path(__file__).parent
 DAGS = FOLDER / "clearing_dags"
 DAG_FILE = DAGS / "clears.py"
@@ -26,6 +28,15 @@ class Stands(NamedTuple):
 
     state: str | None
     try_number: int
+
+
+ENVIRONMENT = {
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [{"name": BUNDLE_NAME, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(DAGS), "refresh_interval": 0}}]
+    ),
+}
+"""Of both sides, in the place of the corpus's."""
 
 
 @dataclass(frozen=True)
