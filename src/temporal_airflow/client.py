@@ -23,11 +23,21 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import answering, full_pools, identifiers, near_names, queued_attempts, run_list, worker_presence
+from temporal_airflow import (
+    answering,
+    full_pools,
+    identifiers,
+    near_names,
+    pausing,
+    queued_attempts,
+    run_list,
+    worker_presence,
+)
 from temporal_airflow.dag_loader import checked
 from temporal_airflow.engine import open_questions
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import (
+    DagFileError,
     DagRunAlreadyExistsError,
     DagRunNotFoundError,
     InputError,
@@ -42,6 +52,7 @@ from temporal_airflow.models import (
     LoadDagInput,
     LoadedDag,
     LoadFailure,
+    PausedDag,
     Routing,
     RunAction,
     TriggeredRun,
@@ -49,6 +60,7 @@ from temporal_airflow.models import (
     XComRecord,
     XComRequest,
 )
+from temporal_airflow.pausing import PauseOutcome
 from temporal_airflow.reasons import Explanations
 from temporal_airflow.run_actions import RunActions
 from temporal_airflow.run_filters import RunFilter
@@ -65,6 +77,9 @@ QUICK_ANSWER = 2.0
 
 QUERY_PATIENCE = 10.0
 """Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
+
+LOAD_PATIENCE = timedelta(seconds=30)
+"""For a worker to look for a DAG."""
 
 SETTLE_PATIENCE = 2.0
 """Seconds for a run to take note of what happened."""
@@ -337,6 +352,44 @@ class DagRunClient:
             InputError: why it would be refused.
         """
         return await self._actions.preview(workflow_id, RunAction(action=action, user=answering.own_name()))
+
+    async def pause(self, dag_id: str, *, task_queue: str, user: str | None = None) -> PauseOutcome:
+        """Pause a DAG: no more tasks start in its runs on a task queue, those that run go on to their end.
+
+        Args:
+            dag_id: of the DAG.
+            task_queue: of its runs.
+            user: id or name of who pauses it; this process's user by default.
+
+        Raises:
+            InputError: if there is no such DAG.
+            NoWorkerError: if it has no runs, and no worker is there to look for it.
+        """
+        await self._check_dag(dag_id, task_queue)
+        paused = PausedDag(dag_id=dag_id, task_queue=task_queue, user=user or answering.own_name())
+        return await pausing.pause(self.temporal, paused)
+
+    async def unpause(self, dag_id: str, *, task_queue: str, user: str | None = None) -> None:
+        """Let the runs of a paused DAG go on.
+
+        Raises:
+            InputError: if it isn't paused.
+        """
+        if not await pausing.unpause(self.temporal, task_queue, dag_id, user or answering.own_name()):
+            there_are = await pausing.paused_dags(self.temporal, task_queue)
+            absence = near_names.absence(f"On task queue {task_queue!r} no DAG is paused with id", dag_id, there_are)
+            raise InputError(absence)
+
+    async def _check_dag(self, dag_id: str, task_queue: str) -> None:
+        """Refuse a DAG that has no runs, and that no worker knows."""
+        if dag_id in {known for known, _ in await self.known_runs()}:
+            return
+        try:
+            await self.load(LoadDagInput(dag_id=dag_id, now=now()), task_queue=task_queue, within=LOAD_PATIENCE)
+        except (DagFileError, NoWorkerError):
+            raise
+        except InputError:  # it is there, though it can't be started just so
+            return
 
     async def list_runs(
         self,

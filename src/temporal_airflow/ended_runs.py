@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
-from temporal_airflow import identifiers
+from temporal_airflow import identifiers, pausing
 from temporal_airflow.engine.airflow_library import airflow_version, import_scheduling_code
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import (
@@ -51,7 +51,8 @@ async def input_of(client: Client, handle: RunHandle, result: DagExecutionResult
             f"Run {handle.id!r} can't go on: it ran with engine epoch {origin[0]} on Airflow {origin[1]}, and here is "
             f"epoch {here[0]} on Airflow {here[1]}; {START_ANEW}."
         )
-    return execution.model_copy(update={"progress": _reopened(result)})
+    paused = await pausing.find_pause(client, execution.task_queue, execution.run.dag_id) is not None
+    return execution.model_copy(update={"progress": _reopened(result, paused=paused)})
 
 
 def preview(execution: DagExecutionInput, wanted: RunAction) -> ActionAnswer:
@@ -107,10 +108,10 @@ def _restored(execution: DagExecutionInput, now: datetime) -> DagRunEngine:
     return DagRunEngine.restore(execution, snapshot, now)
 
 
-def _reopened(result: DagExecutionResult) -> object:
+def _reopened(result: DagExecutionResult, *, paused: bool) -> object:
     assert result.progress is not None, "looked at before"
     snapshot = RunSnapshot.decompressed(result.progress.compressed_snapshot)
-    complete = snapshot.model_copy(update={"xcoms": result.xcoms, "task_states": result.task_states})
+    complete = snapshot.model_copy(update={"xcoms": result.xcoms, "task_states": result.task_states, "paused": paused})
     return result.progress.model_copy(update={"compressed_snapshot": complete.compressed(), "reopened": True})
 
 

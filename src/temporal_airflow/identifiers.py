@@ -20,6 +20,7 @@ LOAD_WORKFLOW_TYPE = "load_airflow_dag"
 STATE_WORKFLOW_TYPE = "keep_airflow_state"
 ASSETS_WORKFLOW_TYPE = "keep_airflow_assets"
 POOL_WORKFLOW_TYPE = "keep_airflow_pool"
+HOLD_WORKFLOW_TYPE = "hold_airflow_dag"
 TASK_ACTIVITY = "run_airflow_task"
 SERIES_ACTIVITY = "run_airflow_task_series"
 TRIGGER_ACTIVITY = "run_airflow_trigger"
@@ -34,6 +35,8 @@ REGISTER_ACTIVITY = "register_airflow_assets"
 PUBLISH_ACTIVITY = "publish_airflow_asset_events"
 WATCH_ACTIVITY = "watch_airflow_workflow"
 CLOSED_HOLDERS_ACTIVITY = "find_closed_airflow_runs"
+TELL_ACTIVITY = "tell_airflow_runs_of_pause"
+UNPAUSE_ACTIVITY = "await_airflow_unpause"
 RESPOND_UPDATE = "respond"
 ACT_UPDATE = "act"
 PREVIEW_QUERY = "preview"
@@ -140,9 +143,21 @@ def state_workflow_id(task_queue: str, kind: str, *names: str) -> str:
         kind: what is kept.
         names: tell states of a kind apart; the digest does so whatever characters they hold.
     """
-    digest = hashlib.sha256("\0".join((task_queue, kind, *names)).encode()).hexdigest()[:20]
-    readable = "".join(char if char.isascii() and char.isprintable() else "_" for char in "-".join(names[:1]))
-    return "-".join(filter(None, ("state", kind, readable[:MOST_READABLE], digest)))
+    digest = _digest(task_queue, kind, *names)
+    return "-".join(filter(None, ("state", kind, _readable("-".join(names[:1])), digest)))
+
+
+def hold_workflow_id(task_queue: str, dag_id: str) -> str:
+    """The id of the workflow that is open for as long as a DAG is paused on a task queue."""
+    return f"paused-{_readable(dag_id)}-{_digest(task_queue, dag_id)}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def _readable(name: str) -> str:
+    return "".join(char if char.isascii() and char.isprintable() else "_" for char in name)[:MOST_READABLE]
 
 
 def split_run_reference(reference: str) -> tuple[str, str] | None:

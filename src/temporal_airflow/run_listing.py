@@ -34,13 +34,14 @@ class OpenRun:
     run_id: str
     started_at: datetime
     due: datetime
+    task_queue: str
 
 
 async def open_runs(client: Client, dag_id: str) -> AsyncIterator[OpenRun]:
     """The open runs of a DAG."""
     async for run in run_executions(client, dag_id, "Running"):
         _, due = _dates(run.memo, run.started_at)
-        yield OpenRun(run.execution.id, str(run.memo.get("run_id")), run.started_at, due)
+        yield OpenRun(run.execution.id, str(run.memo.get("run_id")), run.started_at, due, run.execution.task_queue)
 
 
 async def runs_at(client: Client, dag_id: str, logical_dates: Collection[datetime]) -> AsyncIterator[str]:

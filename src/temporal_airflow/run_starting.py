@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import earlier_runs, identifiers, search_attributes
+from temporal_airflow import earlier_runs, identifiers, pausing, search_attributes
 from temporal_airflow.capacity.submission import shared_limits
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import ENGINE_EPOCH, DagExecutionInput, LoadedDag, Routing
@@ -40,6 +40,7 @@ async def start_run(
         InputError: if the server can't take it, or it needs a pool that there isn't.
     """
     run, definition = loaded.run, loaded.definition
+    paused = await pausing.find_pause(client, routing.task_queue, run.dag_id) is not None
     execution = DagExecutionInput(
         schema_version=1,
         engine_epoch=ENGINE_EPOCH,
@@ -51,6 +52,7 @@ async def start_run(
         task_queues=routing.task_queues,
         limits=loaded.limits,
         **({"queued": True} if queued else {}),
+        **({"paused": True} if paused else {}),
         queued_at=datetime.now(UTC),
         deadlines=loaded.deadlines,
         mutated=loaded.mutated,

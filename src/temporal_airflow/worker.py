@@ -44,6 +44,7 @@ def workflow_classes() -> Sequence[type]:
     """The workflows of this package; imports Airflow's scheduling code first."""
     import_scheduling_code()
     from temporal_airflow.workflows.dag_run import ExecuteAirflowDagWorkflow
+    from temporal_airflow.workflows.hold_dag import HoldAirflowDagWorkflow
     from temporal_airflow.workflows.keep_assets import KeepAirflowAssetsWorkflow
     from temporal_airflow.workflows.keep_state import KeepAirflowStateWorkflow
     from temporal_airflow.workflows.load_dag import LoadAirflowDagWorkflow
@@ -55,6 +56,7 @@ def workflow_classes() -> Sequence[type]:
         LoadAirflowDagWorkflow,
         KeepAirflowStateWorkflow,
         KeepAirflowAssetsWorkflow,
+        HoldAirflowDagWorkflow,
     )
 
 

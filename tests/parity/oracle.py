@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -235,13 +236,19 @@ class Oracle:
 
 
 @contextmanager
-def open_oracle(home: Path, scratch: Path) -> Iterator[Oracle]:
-    """Bring up a new Airflow in an empty folder."""
+def open_oracle(home: Path, scratch: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Oracle]:
+    """Bring up a new Airflow in an empty folder.
+
+    Args:
+        home: that folder.
+        scratch: where DAGs leave notes.
+        settings: environment variables in the place of the corpus's.
+    """
     port, *log_ports = free_ports(3)
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as stack:
         database = stack.enter_context(open_database())
-        environment = {**shared_environment(home), **TUNED, **_addresses(url, port, log_ports)}
+        environment = {**shared_environment(home), **TUNED, **_addresses(url, port, log_ports), **settings}
         environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database.url
         environment["PYTHONPATH"] += f"{os.pathsep}{install_drivers(home / 'drivers')}"
         _run(home, environment, "db", "migrate")

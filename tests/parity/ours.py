@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from airflow.utils.state import TaskInstanceState
@@ -111,7 +112,13 @@ class Ours:
 
 
 @asynccontextmanager
-async def open_ours(client: Client, home: Path, scratch: Path, isolation: str = "fork") -> AsyncIterator[Ours]:
+async def open_ours(
+    client: Client,
+    home: Path,
+    scratch: Path,
+    isolation: str = "fork",
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[Ours]:
     """Bring up a worker and its task processes.
 
     Args:
@@ -119,13 +126,14 @@ async def open_ours(client: Client, home: Path, scratch: Path, isolation: str = 
         home: the AIRFLOW_HOME of task processes.
         scratch: where DAGs leave notes.
         isolation: the setting of that name.
+        settings: environment variables in the place of the corpus's.
     """
-    settings = Settings(data_folder=home / "data", concurrency=CONCURRENCY, drain_timeout=0)
-    environment = shared_environment(home) | {"AIRFLOW__TEMPORAL__ISOLATION": isolation}
+    of_worker = Settings(data_folder=home / "data", concurrency=CONCURRENCY, drain_timeout=0)
+    environment = shared_environment(home) | {"AIRFLOW__TEMPORAL__ISOLATION": isolation, **settings}
     async with ProcessTemplate.start(environment) as template:
         import_scheduling_code()
         await template.ready()
-        async with run_worker(client, template, settings, TASK_QUEUE):
+        async with run_worker(client, template, of_worker, TASK_QUEUE):
             yield Ours(client, template, scratch)
 
 

@@ -13,6 +13,7 @@ from temporal_airflow.cli import (
     logs,
     mark,
     note,
+    pause,
     pools,
     rerun,
     respond,
@@ -71,6 +72,8 @@ for name, command in (
     ("mark", mark.mark),
     ("note", note.note),
     ("cancel", cancel.cancel),
+    ("pause", pause.pause),
+    ("unpause", pause.unpause),
     ("dev", dev.dev),
     ("doctor", doctor.doctor),
 ):

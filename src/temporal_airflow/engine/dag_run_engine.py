@@ -33,6 +33,7 @@ from temporal_airflow.engine.events import (
     AssetsRegistered,
     AttemptLost,
     AwaitTurn,
+    AwaitUnpause,
     CancelRequested,
     Command,
     Event,
@@ -47,6 +48,7 @@ from temporal_airflow.engine.events import (
     TimePassed,
     TriggerEnded,
     TurnCome,
+    Unpaused,
     WakeAt,
     WatchPastRuns,
 )
@@ -88,6 +90,7 @@ class DagRunEngine:
         self._record: DagRunRecord | None = None
         self._xcoms: tuple[XComRecord, ...] | None = None
         self._awaits_turn = False
+        self._watched_pauses = 0
 
     @classmethod
     def open(cls, execution: DagExecutionInput, now: datetime) -> DagRunEngine:
@@ -313,6 +316,8 @@ class DagRunEngine:
                 self._act(event)
             case TurnCome():
                 self._begin()
+            case Unpaused():
+                self._go_on()
             case TimePassed():
                 pass
             case SlotsGranted(tickets):
@@ -322,6 +327,12 @@ class DagRunEngine:
                 self._run.instances.touch_all()
             case _:
                 assert_never(event)
+
+    def _go_on(self) -> None:
+        """A pause has ended; the run goes on unless it has been told of another one meanwhile."""
+        self._watched_pauses -= 1
+        if self._watched_pauses == 0 and not self._run.paused_anew:
+            self._run.pause(paused=False)
 
     def _begin(self) -> None:
         """It is the turn of a queued run, unless it was cancelled or its DAG paused meanwhile."""
@@ -389,6 +400,7 @@ class DagRunEngine:
         """Say what the run waits for, once there is nothing left to decide."""
         self._run.commands += self._run.deadlines.check(now)
         self._await_turn(now)
+        self._await_unpause()
         self._scheduling.take_changes()
         self._ask_for_wake(now)
         self._ask_for_past_runs()
@@ -412,6 +424,13 @@ class DagRunEngine:
             return f"It starts at {dag_run.run_after.isoformat()}."
         limit = self._run.execution.definition.max_active_runs
         return f"DAG {dag_run.dag_id} is at (or above) max_active_runs ({limit})."
+
+    def _await_unpause(self) -> None:
+        """A run learns that its DAG is paused when it starts, or is told; the end of the pause it has to watch for."""
+        if self._run.paused_anew and not self._run.ended:
+            self._run.paused_anew = False
+            self._watched_pauses += 1
+            self._run.commands.append(AwaitUnpause())
 
     def _ask_for_wake(self, now: datetime) -> None:
         if self._run.ended:

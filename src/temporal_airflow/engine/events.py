@@ -77,6 +77,11 @@ class TimePassed:
 
 
 @dataclass(frozen=True)
+class Unpaused:
+    """The answer to :class:`AwaitUnpause`."""
+
+
+@dataclass(frozen=True)
 class TurnCome:
     """A queued run may start."""
 
@@ -167,6 +172,7 @@ Event = (
     | PastRunsKnown
     | SlotsGranted
     | TurnCome
+    | Unpaused
 )
 
 
@@ -218,6 +224,11 @@ class NotifyListeners:
     """Call the listeners of DAG runs, after those told before; only the end of the workflow waits for them."""
 
     notice: RunListenersInput
+
+
+@dataclass(frozen=True)
+class AwaitUnpause:
+    """Tell when the run's DAG isn't paused any more; the answer is :class:`Unpaused`."""
 
 
 @dataclass(frozen=True)
@@ -308,4 +319,5 @@ Command = (
     | WatchPastRuns
     | AwaitTurn
     | AskForSlots
+    | AwaitUnpause
 )

@@ -66,6 +66,7 @@ class OpenRun:
         waiting_triggers: of deferred task instances, for which there was no room yet.
         holding: whether nothing more is to be started for now.
         paused: whether its DAG is: nothing more becomes ready.
+        paused_anew: whether it has been told so and hasn't asked yet when that ends.
     """
 
     def __init__(self, execution: DagExecutionInput, dag_run: DagRun, database: RunDatabase) -> None:
@@ -94,7 +95,7 @@ class OpenRun:
         self.cancelled = False
         self.waiting_triggers: dict[TaskKey, Deferral] = {}
         self.holding = False
-        self.paused = False
+        self.paused = self.paused_anew = execution.paused
         self._histories: dict[TaskKey, TaskHistory] = {}
         self._unwritten = 0
 
@@ -227,7 +228,7 @@ class OpenRun:
 
     def pause(self, *, paused: bool) -> None:
         """Let nothing more become ready or start, or let it again."""
-        self.paused = paused
+        self.paused = self.paused_anew = paused
         self.instances.touch_all()
         if paused:
             self.queue.rest()

@@ -69,7 +69,7 @@ def resume(execution: DagExecutionInput, snapshot: RunSnapshot) -> OpenRun:
         {_key(kept): InFlight(kept.try_number, kept.state, kept.stopping) for kept in snapshot.in_flight},
     )
     run.reason, run.asks_people, run.cancelled = snapshot.reason, snapshot.asks_people, snapshot.cancelled
-    run.paused = snapshot.paused
+    run.paused = run.paused_anew = snapshot.paused
     run.waiting_triggers = {_key(kept): kept.deferral for kept in snapshot.waiting_triggers}
     run.mutations.resume([key_of(ti) for ti in run.instances], map(_key, snapshot.unmutated))
     run.xcoms.resume(snapshot.xcoms, snapshot.xcom_changes)

@@ -149,6 +149,8 @@ class TaskInstances:
             ti = self.get(key)
             if ti is None or (ti.id, ti.state, ti.try_number, ti.end_date) != (row.id, *row[3:]):
                 stale.append(row.id)
+            else:
+                self._note(ti)  # the statement may have changed the object, too
         for first in range(0, len(stale), READ_AT_ONCE):
             ids = stale[first : first + READ_AT_ONCE]
             query = self._of_run(select(TaskInstance)).where(TaskInstance.id.in_(ids))

@@ -81,6 +81,7 @@ from temporal_airflow.models.kept_state import (
 from temporal_airflow.models.loading import DagDescription, LoadDagInput, LoadedDag, LoadFailure
 from temporal_airflow.models.mutations import MutatedTaskInstances
 from temporal_airflow.models.past_runs import PastRun, PastRuns, PastRunsQuestion, PastTaskInstance
+from temporal_airflow.models.pauses import PausedDag
 from temporal_airflow.models.runs import (
     CONTINUE_FROM_EVENTS,
     DEFAULT_HEARTBEAT_TIMEOUT,
@@ -200,6 +201,7 @@ __all__ = [
     "PastRuns",
     "PastRunsQuestion",
     "PastTaskInstance",
+    "PausedDag",
     "PoolDefinition",
     "PoolState",
     "PoolStats",

@@ -183,6 +183,7 @@ class DagExecutionInput(WireModel):
         earlier_runs: for deadlines that are measured by them.
         listened_states: states of runs that plugins listen to.
         queued: whether it waits in the state queued: for its ``run_after``, and for room under ``max_active_runs``.
+        paused: whether its DAG is when it starts.
         progress: where it goes on, if it has begun in another execution.
         shared_limits: across runs; None if there are none for this run.
     """
@@ -198,6 +199,7 @@ class DagExecutionInput(WireModel):
     limits: RunLimits = RunLimits()
     queued: bool = False
     queued_at: datetime | None = None
+    paused: bool = False
     deadlines: tuple[DeadlineAlert, ...] = ()
     mutated: tuple[MutatedTaskInstances, ...] = ()
     earlier_runs: tuple[EarlierRun, ...] = ()

@@ -17,7 +17,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from temporal_airflow import identifiers
+from temporal_airflow import identifiers, pausing
 from temporal_airflow.asset_client import AssetClient
 from temporal_airflow.exceptions import ProcessLostError
 from temporal_airflow.models import (
@@ -29,6 +29,7 @@ from temporal_airflow.models import (
     LoadFailure,
     PastRuns,
     PastRunsQuestion,
+    PausedDag,
     PublishAssetEventsInput,
     PublishedAssetEvents,
     RegisterAssetsInput,
@@ -123,6 +124,8 @@ class TaskActivities:
             self.watch_past_airflow_runs,
             self.await_airflow_turn,
             self.watch_airflow_workflow,
+            self.tell_airflow_runs_of_pause,
+            self.await_airflow_unpause,
         ]
 
     @asynccontextmanager
@@ -194,6 +197,16 @@ class TaskActivities:
     async def await_airflow_turn(self, turn: TurnInput) -> None:
         """Wait until a queued run may start."""
         await run_turns.await_turn(self._client, turn, activity.heartbeat)
+
+    @activity.defn(name=identifiers.TELL_ACTIVITY)
+    async def tell_airflow_runs_of_pause(self, paused: PausedDag) -> tuple[str, ...]:
+        """Tell the open runs of a DAG that it is paused; those that know now."""
+        return await pausing.tell_open_runs(self._client, paused, activity.info().workflow_run_id or "")
+
+    @activity.defn(name=identifiers.UNPAUSE_ACTIVITY)
+    async def await_airflow_unpause(self, workflow_id: str) -> None:
+        """Wait until a DAG isn't paused any more; may be started anew any time."""
+        await _heartbeating(pausing.until_unpaused(self._client, workflow_id))
 
     @activity.defn(name=identifiers.WATCH_ACTIVITY)
     async def watch_airflow_workflow(self, workflow_id: str) -> None:

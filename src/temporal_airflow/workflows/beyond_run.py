@@ -19,6 +19,7 @@ from temporal_airflow.engine.events import (
     PublishAssetEvents,
     RegisterAssets,
     TurnCome,
+    Unpaused,
 )
 from temporal_airflow.models import DagExecutionInput, PastRuns, PastRunsQuestion, TurnInput
 from temporal_airflow.workflows.activities import WITHOUT_END, Activities
@@ -57,6 +58,18 @@ class BeyondRun:
         )
         handle.add_done_callback(self._turn_came)
 
+    def await_unpause(self) -> None:
+        """Wait until the run's DAG isn't paused any more."""
+        execution = self._execution
+        handle: workflow.ActivityHandle[None] = self._activities.start(
+            identifiers.UNPAUSE_ACTIVITY,
+            identifiers.hold_workflow_id(execution.task_queue, execution.run.dag_id),
+            task_queue=self._activities.queue_of_triggers,
+            retry_policy=WITHOUT_END,
+            summary="the DAG is paused",
+        )
+        handle.add_done_callback(self._unpaused)
+
     def watch_past_runs(self, question: PastRunsQuestion) -> None:
         """Find out about earlier runs, or wait for news of them."""
         self._looks_back += 1
@@ -88,6 +101,10 @@ class BeyondRun:
     def _turn_came(self, handle: workflow.ActivityHandle[None]) -> None:
         if not handle.cancelled():
             self._inbox.put(TurnCome())
+
+    def _unpaused(self, handle: workflow.ActivityHandle[None]) -> None:
+        if not handle.cancelled():
+            self._inbox.put(Unpaused())
 
     def _past_runs_known(self, handle: workflow.ActivityHandle[PastRuns]) -> None:
         if handle.cancelled():

@@ -23,6 +23,7 @@ from temporal_airflow.engine.events import (
     AnswerAction,
     AskForSlots,
     AwaitTurn,
+    AwaitUnpause,
     CancelRequested,
     Command,
     InputGiven,
@@ -313,6 +314,8 @@ class ExecuteAirflowDagWorkflow:
                 self._beyond.await_turn()
             case AskForSlots():
                 self._slots.tell(command)
+            case AwaitUnpause():
+                self._beyond.await_unpause()
             case WatchPastRuns(question):
                 self._beyond.watch_past_runs(question)
             case RegisterAssets() | PublishAssetEvents():
