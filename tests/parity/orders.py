@@ -41,7 +41,7 @@ from temporal_airflow.engine.events import (
     WatchPastRuns,
 )
 from temporal_airflow.models import InputResponse, TaskExecutionResult
-from temporal_airflow.workflows.attempts import activity_id
+from temporal_airflow.workflows.activities import activity_id
 
 from . import outcome
 from .ends import Ends

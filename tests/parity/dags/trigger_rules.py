@@ -1,18 +1,18 @@
 # mypy: ignore-errors
 """Every trigger rule against every pair of upstream states, generated.
 
-The two upstream tasks of a check end one after the other, with a pass of the scheduler between: else Airflow's own
-result would be chance (``all_success`` of a failed and a skipped task is what it sees first).
+The two upstream tasks of a check run one after the other, and so do map indexes: else Airflow's own result would be
+chance (``all_success`` of a failed and a skipped task is what it sees first).
 """
 
 from __future__ import annotations
 
+import time
 from itertools import product
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, setup, task, teardown
 from airflow.sdk.exceptions import AirflowSkipException
-from definite_order import EndsAfter
 from leave_notes import a_dag
 
 STATES = ("success", "failed", "skipped", "upstream_failed")
@@ -55,37 +55,21 @@ def trigger_rules_of(family):
     return checks()
 
 
-class Ends(EndsAfter):
-    """The second map index ends once the scheduler has seen the end of the first."""
-
-    def __init__(self, *, state, **arguments):
-        super().__init__(**arguments)
-        self.state = state
-
-    def waits(self, context):
-        return context["ti"].map_index == 1
-
-    def end(self, context):
-        end_as(self.state)
-
-
 @a_dag()
 def trigger_rules_over_mapped():
-    """Both map indexes of one upstream, the second ending later."""
+    """Both map indexes of one upstream, one after the other."""
+
+    @task(max_active_tis_per_dagrun=1)
+    def ends(state, ti=None):
+        time.sleep(5 * ti.map_index)
+        end_as(state)
 
     @task
     def nothing():
         return []
 
-    pairs = {"__".join(pair): list(pair) for pair in PAIRS}
-    seen = EmptyOperator(task_id="seen")
-    EndsAfter(task_id="first_ones_ended", after=list(pairs)) >> seen
-
-    def ends(name, states):
-        return Ends.partial(task_id=name, after=[seen.task_id]).expand(state=states)
-
-    mapped = {name: ends(name, states) for name, states in pairs.items()}
-    mapped["none"] = ends("none", nothing())
+    mapped = {"__".join(pair): ends.override(task_id="__".join(pair)).expand(state=list(pair)) for pair in PAIRS}
+    mapped["none"] = ends.override(task_id="none").expand(state=nothing())
     for rule, (name, upstream) in product(RULES, mapped.items()):
         upstream >> EmptyOperator(task_id=f"{rule}___{name}", trigger_rule=rule)
 
