@@ -30,6 +30,7 @@ from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
 from temporal_airflow.worker import WORKFLOW_TASKS, build_trigger_worker, workflow_classes
+from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
 
 NAME = "temporal_airflow.TemporalAirflowPlugin"
 
@@ -102,7 +103,7 @@ class TemporalAirflowPlugin(SimplePlugin):
         """Let a replayer read and replay DAG runs."""
         config = super().configure_replayer(config)
         config["data_converter"] = _with_wire_models(config.get("data_converter"))
-        config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
+        config["workflows"] = [*config.get("workflows", ()), *workflow_classes(), KeepAirflowPoolWorkflow]
         return config
 
 

@@ -42,6 +42,7 @@ FUNDAMENTALS = {
     "assets.py": ("emits", "keeps_asset_state"),
     "outlasting.py": ("outlasts",),
     "past.py": ("changes",),
+    "pools.py": ("in_a_pool",),
     "state_store.py": ("keeps_state",),
     "triggering.py": ("triggers_in_every_way", "triggers_many"),
     "waits.py": ("starts_waiting",),
@@ -56,10 +57,11 @@ ANSWERS: dict[str, dict[str, dict[str, Any]]] = {
     "asks_in_triggers": {"answered": {"chosen_options": ["yes"]}},
 }
 """What people answer in the DAGs of ``asks.py``."""
+POOL = "narrow"
 STARTED = {"triggers_many": ("one_at_a_time", "b")}
 """A run that a task of the recorded one has started, recorded too."""
 
-LIMITS = {"outlasts": {"continue_from_events": 25}}
+LIMITS = {"outlasts": {"continue_from_events": 25}, "in_a_pool": {"continue_from_events": 25}}
 """Limits of runs that go on in another execution, whose first two executions and first batch are recorded."""
 
 IN_SERIES = {"maps_in_series": {"series_size": 5, "series_share": 1}}
@@ -85,10 +87,14 @@ async def record(wanted: Collection[str] = ()) -> None:
             open_in_place(template, folder, load_settings(), ephemeral=True, report=lambda _: None) as place,
             place.worker(),
         ):
+            if (folder, "pools.py", "in_a_pool") in targets:
+                await _start_pool(place)
             for _, file, dag_id in (target for target in targets if target[0] == folder):
                 await _record_run(place, folder / file, dag_id)
             if (folder, "assets.py", "emits") in targets:
                 await _record_states(place)
+            if (folder, "pools.py", "in_a_pool") in targets:
+                await _record_pool(place)
 
 
 async def _record_run(place: Any, path: Path, dag_id: str) -> None:
@@ -148,6 +154,36 @@ async def _record_states(place: Any) -> None:
     for value in ("2", None):
         await states.change(short, StateChange(values={"a": value}))
     await _keep_history(client.get_workflow_handle(short.workflow_id, run_id=first_run), "keeps_state_as_new")
+
+
+async def _start_pool(place: Any) -> None:
+    """A pool that soon continues as new."""
+    from temporal_airflow.capacity.pool_memo import memo_of
+    from temporal_airflow.models import PoolDefinition, PoolState
+
+    await place.connection.client.start_workflow(
+        identifiers.POOL_WORKFLOW_TYPE,
+        PoolState(definition=PoolDefinition(name=POOL, slots=1), messages_per_run=3),
+        id=identifiers.pool_workflow_id(POOL),
+        task_queue=identifiers.POOLS_TASK_QUEUE,
+        memo=memo_of(PoolDefinition(name=POOL, slots=1)),
+    )
+
+
+async def _record_pool(place: Any) -> None:
+    """Keep the histories of a pool: of its first execution, and of its last one, which ends deleted."""
+    from temporal_airflow.capacity.pool_client import PoolClient
+    from temporal_airflow.models import PoolDefinition
+
+    pools, client = PoolClient(place.connection.client), place.connection.client
+    await pools.set(PoolDefinition(name=POOL, slots=2, include_deferred=True))
+    handle = client.get_workflow_handle(identifiers.pool_workflow_id(POOL))
+    await pools.delete(POOL)
+    await handle.result()
+    last = await handle.fetch_history()
+    run_id = last.events[0].workflow_execution_started_event_attributes.first_execution_run_id
+    await _keep_history(client.get_workflow_handle(handle.id, run_id=run_id), "keeps_a_pool")
+    await _keep_history(handle, "keeps_a_pool_to_its_end")
 
 
 async def _keep_history(handle: Any, name: str) -> None:

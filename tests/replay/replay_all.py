@@ -18,8 +18,9 @@ from temporal_airflow.engine.airflow_library import use_as_library
 async def replay_all(folder: Path) -> int:
     """Replay; the first difference raises. Returns how many histories there were."""
     from temporal_airflow.worker import workflow_classes
+    from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
 
-    replayer = Replayer(workflows=workflow_classes(), data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=[*workflow_classes(), KeepAirflowPoolWorkflow], data_converter=DATA_CONVERTER)
     paths = sorted(folder.glob("*.json"))
     for path in paths:
         history = json.loads(path.read_text())

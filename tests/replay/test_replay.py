@@ -30,6 +30,10 @@ def test_there_are_histories_of_this_epoch() -> None:
         "outlasts",
         "outlasts_goes_on",
         "outlasts_batch",
+        "in_a_pool",
+        "in_a_pool_goes_on",
+        "keeps_a_pool",
+        "keeps_a_pool_to_its_end",
     }
 
 

@@ -87,9 +87,19 @@ def test_saying_everything_again_changes_nothing_and_repeats_what_wasnt_heard() 
     assert granted(pool) == [("one", 1)]
     pool.take(SlotMessage(holder=ONE, requests=(wants(2),), holds=(HeldSlots(ticket=1),)))
     assert granted(pool) == []
-    pool.take(SlotMessage(holder=ONE, requests=(wants(1),), returns=(2,)))  # it never heard of the first slot
+    pool.take(SlotMessage(holder=ONE, requests=(wants(1), wants(2))))  # it never heard of the first slot
     assert granted(pool) == [("one", 1)]
     assert pool.stats().running == 1
+
+
+def test_what_a_run_doesnt_mention_when_it_says_everything_is_free() -> None:
+    pool = book(1)
+    pool.take(SlotMessage(holder=ONE, requests=(wants(1), wants(2), wants(3))))
+    assert granted(pool) == [("one", 1)]
+    pool.take(SlotMessage(holder=ONE, requests=(wants(3),), everything=True))
+    assert granted(pool) == [("one", 3)]
+    pool.take(SlotMessage(holder=ONE, everything=True))
+    assert not pool.in_use
 
 
 def test_a_deleted_pool_gives_nothing_until_it_is_set_again() -> None:

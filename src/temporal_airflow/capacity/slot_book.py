@@ -68,6 +68,7 @@ class SlotBook:
         self._wanted: Counter[int] = Counter()
         self._running = self._deferred = 0
         self._arrivals = state.arrivals
+        self._repeated: dict[HolderKey, list[int]] = {}
         for known in state.holders:
             account = self._account(known.holder)
             for held in known.holds:
@@ -107,15 +108,15 @@ class SlotBook:
         if message.size is not None and message.size != self.definition.slots:
             self.define(self.definition.model_copy(update={"slots": message.size}))
         account = self._account(message.holder)
-        for ticket in message.returns:
+        for ticket in (*message.returns, *(_unsaid(account, message) if message.everything else ())):
             self._forget(account, ticket)
         for held in message.holds:
             self._forget(account, held.ticket)
             self._hold(account, held)
         for request in message.requests:
-            if request.ticket in account.holds:  # it was granted, but the run doesn't know
-                self._forget(account, request.ticket)
-            if request.ticket not in account.requests:
+            if request.ticket in account.holds:  # it was granted, but perhaps the run will never hear of it
+                self._repeated.setdefault(key_of(message.holder), []).append(request.ticket)
+            elif request.ticket not in account.requests:
                 self._arrivals += 1
                 self._enter(account, request, self._arrivals)
         self._close_if_empty(account)
@@ -133,7 +134,7 @@ class SlotBook:
         Returns:
             Tickets by run.
         """
-        granted: dict[HolderKey, list[int]] = {}
+        granted, self._repeated = self._repeated, {}
         passed_over: list[tuple[Turn, HolderKey, int]] = []
         while self._queue and self._has_room_for(min(self._wanted, default=0)):
             turn, key, ticket = entry = heappop(self._queue)
@@ -206,6 +207,12 @@ class SlotBook:
             self._deferred += sign * held.slots
         else:
             self._running += sign * held.slots
+
+
+def _unsaid(account: Account, message: SlotMessage) -> list[int]:
+    """What a run has or wants as far as the pool knows, but not by its own word."""
+    said = {request.ticket for request in message.requests} | {held.ticket for held in message.holds}
+    return [ticket for ticket in (*account.holds, *account.requests) if ticket not in said]
 
 
 def key_of(holder: SlotHolder) -> HolderKey:

@@ -208,7 +208,7 @@ class Claims:
                 requests.append(_request(claim.asks[1], key, instances[key], need))
             elif keeper in claim.held:
                 holds.append(HeldSlots(ticket=claim.held[keeper], slots=need.slots, deferred=claim.deferred))
-        return AskForSlots(keeper, tuple(requests), tuple(holds), size=self._size_of(keeper))
+        return AskForSlots(keeper, tuple(requests), tuple(holds), size=self._size_of(keeper), everything=True)
 
     def keepers(self) -> list[str]:
         """Who keeps something for this run."""

@@ -246,6 +246,7 @@ class AskForSlots:
         holds: slots that count in another way from now on.
         returns: tickets of requests that are withdrawn, and of slots that are free again.
         size: of a limit that no user has set.
+        everything: whether the run has and wants nothing else there.
     """
 
     keeper: str
@@ -253,6 +254,7 @@ class AskForSlots:
     holds: tuple[HeldSlots, ...] = ()
     returns: tuple[int, ...] = ()
     size: int | None = None
+    everything: bool = False
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class SlotMessage(CompactModel):
         holds: slots that the run has; those that the pool doesn't know of are counted from now on.
         returns: tickets of requests that are withdrawn, and of slots that are free again.
         size: of a limit that isn't set by a user but comes with the DAG or the configuration.
+        everything: whether the run has and wants nothing but what it says here.
     """
 
     holder: SlotHolder
@@ -90,6 +91,7 @@ class SlotMessage(CompactModel):
     holds: tuple[HeldSlots, ...] = ()
     returns: tuple[int, ...] = ()
     size: int | None = None
+    everything: bool = False
 
 
 class SlotGrant(CompactModel):

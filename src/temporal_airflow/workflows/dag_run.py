@@ -278,7 +278,7 @@ class ExecuteAirflowDagWorkflow:
             self._batches.busy,
             self._callbacks.open,
             self._beyond.recording,
-            self._slots.sending,
+            self._slots.busy,
         )
         unread = self._inbox or self._steps_again
         return self._continuation.is_wanted and not (unread or any(awaited)) and workflow.all_handlers_finished()

@@ -22,11 +22,7 @@ PAUSE = timedelta(seconds=5)
 
 
 class SlotMessages:
-    """The messages of one run.
-
-    Attributes:
-        sending: how many are on their way.
-    """
+    """The messages of one run."""
 
     def __init__(self, logical_date: datetime | None, statement: Callable[[str], AskForSlots]) -> None:
         """Tell nobody anything yet.
@@ -41,7 +37,12 @@ class SlotMessages:
         )
         self._statement = statement
         self._untold: dict[str, list[AskForSlots]] = {}
-        self.sending = 0
+        self._pausing: set[str] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is about to go or on its way: an execution that has ended sends nothing."""
+        return any(keeper not in self._pausing for keeper in self._untold)
 
     @property
     def open(self) -> bool:
@@ -64,20 +65,19 @@ class SlotMessages:
         while commands := self._untold[keeper]:
             self._untold[keeper] = []
             if not await self._sent(keeper, self._message(commands)):
+                self._pausing.add(keeper)
                 await workflow.sleep(PAUSE, summary=f"no {keeper}")
+                self._pausing.discard(keeper)
                 everything = self._statement(keeper)
                 self._untold[keeper] = [everything] if everything.requests or everything.holds else []
         del self._untold[keeper]
 
     async def _sent(self, keeper: str, message: SlotMessage) -> bool:
-        self.sending += 1
         try:
             await workflow.get_external_workflow_handle(keeper).signal(identifiers.SLOTS_SIGNAL, message)
         except FailureError as error:
             workflow.logger.warning("%s can't be asked for slots: %s", keeper, error)
             return False
-        finally:
-            self.sending -= 1
         return True
 
     def _message(self, commands: list[AskForSlots]) -> SlotMessage:
@@ -92,4 +92,5 @@ class SlotMessages:
             holds=tuple(held for ticket, held in holds.items() if ticket not in returns),
             returns=tuple(ticket for ticket in returns if ticket not in unasked),
             size=commands[-1].size,
+            everything=commands[0].everything,
         )
