@@ -105,7 +105,9 @@ async def run_worker(
                 await stack.enter_async_context(worker)
             except RuntimeError as error:
                 raise ServerError(f"The Temporal server refused the worker: {error}") from error
-        yield RunningWorker(workers, pool)
+        running = RunningWorker(workers, pool)
+        stack.push_async_callback(running.drain)  # all at once: each takes a moment to leave
+        yield running
 
 
 def _build_workers(

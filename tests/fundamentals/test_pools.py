@@ -36,13 +36,18 @@ def order(bench: RunBench) -> list[str]:
 
 
 async def test_no_more_tasks_of_all_runs_run_than_their_pool_has_slots(bench: RunBench, pools: PoolClient) -> None:
-    await pools.set(PoolDefinition(name="narrow", slots=2))
+    await pools.set(PoolDefinition(name="resized", slots=2))
     async with bench.worker(concurrency=8):
-        runs = [await bench.start("pools.py", "in_a_pool") for _ in range(2)]
+        runs = [await bench.start("pools.py", "fills_a_pool") for _ in range(2)]
+        await until("two run", lambda: len(bench.notes("uses")) == 2)
+        stats = await pools.stats("resized")
+        assert stats is not None
+        assert (stats.running, stats.open) == (2, 0)
+        (bench.scratch / "go").touch()
         ends = [await bench.end(run) for run in runs]
     assert {end.state for end in ends} == {"success"}
     assert most_at_once(bench) == 2
-    stats = await pools.stats("narrow")
+    stats = await pools.stats("resized")
     assert stats is not None
     assert (stats.running, stats.open) == (0, 2)
 
