@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from airflow.ti_deps.deps.dag_unpaused_dep import DagUnpausedDep
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 
 from temporal_airflow.engine.events import TaskKey
@@ -95,10 +94,9 @@ def _known(ti: TaskInstanceRecord) -> str | None:
 
 
 def _what_it_waits_for(ti: TaskInstanceRecord, copy: CopiedRun) -> Iterable[Reason]:
-    known = [_plain(ti.waits_for)] if ti.waits_for else []
     unmet = copy.unmet(_key(ti))
-    if known and ti.state == TaskInstanceState.SCHEDULED:  # of its own dependencies all are met
-        return [*known, *(reason for reason in unmet if reason.dependency == DagUnpausedDep.NAME)]
+    told = {reason.reason.rstrip(".") for reason in unmet}
+    known = [_plain(ti.waits_for)] if ti.waits_for and ti.waits_for.rstrip(".") not in told else []
     reasons = [*known, *unmet]
     if not reasons and ti.wakes_at:
         return [_plain(f"It goes on at {ti.wakes_at.isoformat()}.")]

@@ -32,6 +32,8 @@ def test_a_pool_from_its_making_to_its_end(commands: CommandLine) -> None:
     assert commands.call("pools", "set", "papers", "-1", "No limit").exit_code == 0
     assert [pool["slots"] for pool in commands.call("pools", "get", "papers", "--output", "json").json] == ["-1"]
     assert "papers" in commands.call("pools", "get", "papers").stdout
+    misspelt = commands.call("pools", "get", "paper")
+    assert "Pool paper does not exist (did you mean 'papers'?); there are: default_pool, papers" in misspelt.stderr
     ended = commands.call("pools", "delete", "papers")
     assert (ended.exit_code, ended.stdout) == (0, "Pool papers deleted\n")
     gone = commands.call("pools", "get", "papers")

@@ -17,7 +17,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_airflow import identifiers
+from temporal_airflow import identifiers, near_names
 from temporal_airflow.capacity.pool_memo import memo_of, pool_in
 from temporal_airflow.exceptions import InputError, PoolNotFoundError
 from temporal_airflow.models import PoolDefinition, PoolState, PoolStats
@@ -69,7 +69,9 @@ class PoolClient:
         if pool is None and name == UNSET_DEFAULT.name:
             return UNSET_DEFAULT
         if pool is None:
-            raise PoolNotFoundError(f"Pool {name} does not exist")
+            known = [each.name for each in await self.all()]
+            near = near_names.did_you_mean(name, known)
+            raise PoolNotFoundError(f"Pool {name} does not exist{near}; there are: {near_names.listed(known)}.")
         return pool
 
     async def set(self, definition: PoolDefinition) -> None:
