@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import chain, dag, task
+from airflow.sdk import Asset, chain, dag, task
 
 WAIT_IN_BASH = """
 echo "third {{ ti.try_number }} $$" >> {{ dag_run.conf.scratch }}/ran
@@ -16,6 +16,9 @@ setsid sleep 600 >/dev/null 2>&1 &
 echo $! >> {{ dag_run.conf.scratch }}/strays
 while [ ! -e {{ dag_run.conf.scratch }}/go ]; do sleep 0.05; done
 """
+
+
+JOBS = Asset("jobs")
 
 
 def ran(context) -> Path:
@@ -57,14 +60,15 @@ def one_waits():
 
 @dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False)
 def remembers():
-    @task(retries=1, retry_delay=timedelta(0))
-    def submits(task_state_store=None, **context):
+    @task(inlets=[JOBS], retries=1, retry_delay=timedelta(0))
+    def submits(task_state_store=None, asset_state_store=None, **context):
         scratch = ran(context)
-        job = task_state_store.get("job")
+        job, latest = task_state_store.get("job"), asset_state_store[JOBS].get("latest", default=None)
         with (scratch / "jobs").open("a") as jobs:
-            jobs.write(f"{job}\n")
+            jobs.write(f"{job} {latest}\n")
         if job is None:
             task_state_store.set("job", {"id": "the job's id"})
+            asset_state_store[JOBS].set("latest", "of the asset")
             (scratch / "acknowledged").touch()
             time.sleep(600)
         if context["ti"].try_number == 1:

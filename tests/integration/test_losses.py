@@ -244,4 +244,5 @@ async def test_what_a_task_had_its_run_remember_outlives_a_killed_worker(stage: 
     assert (run.state, run.tries) == ("success", {"submits": 2})
     assert len(run.task("submits").lost_attempts) == 1
     first, same_try_again, next_try = stage.bench.notes("jobs")
-    assert (first, same_try_again, next_try) == ("None", "{'id': \"the job's id\"}", "{'id': \"the job's id\"}")
+    assert (first, same_try_again) == ("None None", "{'id': \"the job's id\"} of the asset")
+    assert next_try == same_try_again

@@ -148,9 +148,9 @@ def _search(seed: int, cases: int) -> tuple[int, int, str | None]:
     return seed, searched.cases, None if searched.found is None else str(searched.found)
 
 
-def _batches(cases: int, seed: int) -> Iterator[tuple[int, int]]:
+def _batches(cases: int, seed: int, skip: int) -> Iterator[tuple[int, int]]:
     """Seed and size of each batch."""
-    for done in range(0, cases, BATCH):
+    for done in range(skip - skip % BATCH, cases, BATCH):
         yield seed + done, min(BATCH, cases - done)
 
 
@@ -159,12 +159,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="search", description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000))
+    parser.add_argument("--skip", type=int, default=0, help="go on after so many cases of this seed")
     parser.add_argument("--processes", type=int, default=1, help="each with a stock Airflow of its own")
     options = parser.parse_args()
     begin, agreed, different = time.monotonic(), 0, 0
     print(f"seed {options.seed}", flush=True)
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn"), _begin) as pool:
-        batches = [pool.submit(_search, *batch) for batch in _batches(options.cases, options.seed)]
+        batches = [pool.submit(_search, *batch) for batch in _batches(options.cases, options.seed, options.skip)]
         for batch in as_completed(batches):
             seed, cases, found = batch.result()
             agreed += cases
