@@ -475,7 +475,7 @@ def test_a_run_is_operated(commands: CommandLine, served: str, steps: Steps) -> 
     (("mark", "some/run"), "Say which state (--state): failed, success."),
     (("mark", "some/run", "task"), "Say which state (--state): failed, skipped, success."),
     (("mark", "some/run", "--state", "sucess"), "There is no state 'sucess' (did you mean 'success'?); a run can be"),
-    (("mark", "some/run", "--state", "failed", "--downstream"), "--upstream, --downstream and --map-index are about a task"),
+    (("mark", "some/run", "--state", "failed", "--downstream"), "--downstream and --map-index are about a task"),
     (("note", "some/run", "a", "long", "note"), "A note is one text: put it in quotes."),
 ])  # fmt: skip
 def test_what_can_not_be_meant_is_said_at_once(commands: CommandLine, arguments: tuple[str, ...], message: str) -> None:
