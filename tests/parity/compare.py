@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the differences there, too")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    records = _record_afresh(options.dag_ids) if options.side_by_side else _read_records(options.dag_ids)
+    wanted = corpus.with_preceding(options.dag_ids)
+    records = _record_afresh(wanted) if options.side_by_side else _read_records(wanted)
     with tempfile.TemporaryDirectory(prefix="parity-ours-", ignore_cleanup_errors=True) as folder:
         _use_own_home(Path(folder))
         report, ends = asyncio.run(
@@ -131,14 +132,18 @@ async def _compare(
         open_ours(connection.client, home, home / "scratch", isolation) as ours,
     ):
         normalise = normaliser(home, home / "scratch")
+        over = {dag.dag_id: asyncio.Event() for dag in records}
 
         async def one(dag: CorpusDag, expected: dict[str, Any] | None) -> None:
             reason = corpus.EXCLUDED.get(dag.dag_id) or (not side_by_side and corpus.UNFORESEEABLE.get(dag.dag_id))
             if reason:
                 report.excluded[dag.dag_id] = reason
                 return
+            if preceding := corpus.PRECEDING.get(dag.dag_id):
+                await over[preceding].wait()
             async with at_once:
                 await _compare_one(ours, dag, expected, normalise, report)
+            over[dag.dag_id].set()
 
         await asyncio.gather(*(one(dag, expected) for dag, expected in records.items()))
     return report, ours.ends

@@ -8,7 +8,7 @@ down.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +48,10 @@ UNFORESEEABLE: dict[str, str] = {
 """DAGs that a record can't foretell. ``compare --side-by-side`` compares them; the last two agree nearly any time."""
 
 
+PRECEDING: dict[str, str] = {"example_external_task_marker_child": "example_external_task_marker_parent"}
+"""Whose run has to be over before that of a DAG begins, which looks for it: else how often it looks would be chance."""
+
+
 @dataclass(frozen=True, order=True)
 class CorpusDag:
     """A DAG of the corpus and the file it is in."""
@@ -72,6 +76,11 @@ def of_corpus(known: Mapping[str, Path]) -> list[CorpusDag]:
         for dag_id, path in known.items()
         if any(path.is_relative_to(folder) for folder in folders)
     )
+
+
+def with_preceding(dag_ids: Iterable[str]) -> list[str]:
+    """These DAGs, and those that have to run before them."""
+    return list(dict.fromkeys(each for dag_id in dag_ids for each in (PRECEDING.get(dag_id, dag_id), dag_id)))
 
 
 def read_index() -> dict[str, CorpusDag]:

@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +41,7 @@ PACKAGES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="record", description=__doc__)
     parser.add_argument("dag_ids", nargs="*", metavar="DAG_ID", help="default: the whole corpus")
-    wanted = parser.parse_args(arguments).dag_ids
+    wanted = corpus.with_preceding(parser.parse_args(arguments).dag_ids)
     started = time.monotonic()
     with recording() as airflow:
         dags = find_dags(airflow, wanted)
@@ -83,8 +83,9 @@ def run(airflow: Oracle, dags: Sequence[CorpusDag]) -> dict[str, dict[str, Any]]
     """Run DAGs, a few at once; normalised outcomes of those that ended."""
     waiting, deadlines, ended = list(reversed(dags)), dict[str, float](), list[str]()
     while waiting or deadlines:
-        while waiting and len(deadlines) < AT_ONCE:
-            _start(airflow, waiting.pop(), deadlines)
+        while len(deadlines) < AT_ONCE and (dag := _next(waiting, deadlines)):
+            waiting.remove(dag)
+            _start(airflow, dag, deadlines)
         airflow.answer_people()
         running = airflow.unfinished(deadlines)
         ended += set(deadlines) - running
@@ -99,6 +100,13 @@ def run(airflow: Oracle, dags: Sequence[CorpusDag]) -> dict[str, dict[str, Any]]
     airflow.await_callbacks()
     normalise = normaliser(airflow.home, airflow.scratch)
     return {dag_id: normalised(airflow.outcome(dag_id), normalise) for dag_id in sorted(ended)}
+
+
+def _next(waiting: Sequence[CorpusDag], running: Collection[str]) -> CorpusDag | None:
+    """The last of these DAGs whose run need not wait for that of another."""
+    not_over = {dag.dag_id for dag in waiting} | set(running)
+    free = (dag for dag in reversed(waiting) if corpus.PRECEDING.get(dag.dag_id) not in not_over)
+    return next(free, None)
 
 
 def _start(airflow: Oracle, dag: CorpusDag, deadlines: dict[str, float]) -> None:

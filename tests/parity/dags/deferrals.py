@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -11,8 +10,9 @@ from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.providers.standard.sensors.filesystem import FileSensor
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator, task
+from airflow.sdk import BaseOperator
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs
+from definite_order import EndsAfter
 from leave_notes import a_dag, note, scratch, task_called
 
 SHORT = timedelta(seconds=1)
@@ -75,6 +75,13 @@ class StartsInTrigger(BaseOperator):
         return type(event).__name__
 
 
+class MakesFile(EndsAfter):
+    """Makes the file that others wait for."""
+
+    def end(self, context):
+        (scratch(context) / "file").write_text("there\n")
+
+
 @a_dag()
 def defers():
     Waits(task_id="once", **CALLED) >> EmptyOperator(task_id="after")
@@ -101,11 +108,7 @@ def starts_in_trigger():
 
 @a_dag()
 def defers_by_sensors():
-    @task
-    def makes_file(**context):
-        time.sleep(15)
-        (scratch(context) / "file").write_text("there\n")
-
+    MakesFile(task_id="makes_file", after=["file"], states=["deferred"])
     path = "{{ dag_run.conf.scratch }}/file"
     TimeDeltaSensor(task_id="passed", delta=SHORT, deferrable=True)
     DateTimeSensorAsync(task_id="moment", target_time="{{ logical_date }}")
@@ -123,7 +126,6 @@ def defers_by_sensors():
         soft_fail=True,
         **CALLED,
     )
-    makes_file()
 
 
 defers()

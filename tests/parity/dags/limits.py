@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator, BaseSensorOperator, setup, task, teardown
+from airflow.sdk import BaseOperator, BaseSensorOperator, setup, teardown
+from definite_order import EndsAfter
 from leave_notes import a_dag, dag_called, note, scratch, task_called
 
 LONG = timedelta(hours=1)
@@ -79,6 +80,13 @@ class CountsOthers(BaseOperator):
         return at_work <= self.limit
 
 
+class Fails(EndsAfter):
+    """Fails once all others wait, each in its way."""
+
+    def end(self, context):
+        raise ValueError("at once, all of you")
+
+
 @a_dag()
 def depends_on_no_past():
     Works(task_id="depends", depends_on_past=True) >> Works(task_id="follows", wait_for_downstream=True)
@@ -98,16 +106,18 @@ def fails_fast_with_everything():
     def removes(**context):
         note(context, "started", "removes")
 
-    @task(on_failure_callback=task_called("failure"))
-    def fails():
-        time.sleep(20)
-        raise ValueError("at once, all of you")
-
-    made, removed, failed = makes(), removes(), fails()
-    made >> [failed, works := Works(task_id="works", seconds=120, **CALLED)] >> removed
+    made, removed = makes(), removes()
+    failed = Fails(
+        task_id="fails",
+        after=["pokes", "deferred", "retried"],
+        states=["up_for_reschedule", "deferred", "up_for_retry"],
+        on_failure_callback=task_called("failure"),
+    )
+    made >> EndsAfter(task_id="works_by_now", after=["works"], states=["running"]) >> failed
+    made >> [failed, works := Works(task_id="works", seconds=1200, **CALLED)] >> removed
     made >> removed
     works >> EmptyOperator(task_id="after_works") >> removed
-    made >> Never(task_id="pokes", mode="reschedule", poke_interval=60, timeout=300, **CALLED) >> removed
+    made >> Never(task_id="pokes", mode="reschedule", poke_interval=1200, timeout=3000, **CALLED) >> removed
     made >> Defers(task_id="deferred", **CALLED) >> removed
     made >> Works(task_id="retried", error="no", retries=1, retry_delay=LONG, seconds=0, **CALLED) >> removed
     made >> EmptyOperator(task_id="done") >> removed

@@ -16,8 +16,11 @@ from leave_notes import a_dag, note, scratch, task_called
 INTERVAL = {"poke": 1, "reschedule": 4}
 """Seconds; a sensor that is rescheduled sooner than the scheduler hears of it counts as lost under Airflow."""
 
-SILENT = {"poke": {"timeout": 3.5}, "reschedule": {"poke_interval": 8, "timeout": 22}}
-"""Time for the third poke, which raises, and not for a fifth and a fourth one, however late Airflow's pokes are."""
+PATIENCE = 600
+"""Seconds, for sensors that don't time out however late they poke."""
+
+BEYOND_TIMEOUT = {"poke": 1, "reschedule": 8}
+"""Seconds; a sensor that is rescheduled once has timed out when it pokes again, be it early or late."""
 
 CALLED = {
     "on_failure_callback": task_called("failure"),
@@ -35,18 +38,17 @@ def count(context) -> int:
 
 
 class Nth(BaseSensorOperator):
-    """True at its third poke; or raises then."""
+    """True at its third poke; or raises then, and is true at its fourth."""
 
     def __init__(self, error=None, **arguments):
         super().__init__(**arguments)
         self.error = error
 
     def poke(self, context):
-        if count(context) < 3:
-            return False
-        if self.error:
+        pokes = count(context)
+        if pokes == 3 and self.error:
             raise self.error
-        return True
+        return pokes >= 3
 
 
 class Never(BaseSensorOperator):
@@ -62,7 +64,7 @@ class Broken(BaseSensorOperator):
 @a_dag()
 def pokes():
     for mode in ("poke", "reschedule"):
-        common = {"mode": mode, "poke_interval": INTERVAL[mode], "timeout": 60, **CALLED}
+        common = {"mode": mode, "poke_interval": INTERVAL[mode], "timeout": PATIENCE, **CALLED}
         Nth(task_id=f"{mode}_third", **common)
         Nth(task_id=f"{mode}_skips", error=AirflowSkipException("skip"), **common)
         Nth(task_id=f"{mode}_fails", error=AirflowFailException("fail"), **common)
@@ -70,14 +72,14 @@ def pokes():
         Nth(task_id=f"{mode}_raises", error=ValueError("raise"), **common)
         Broken(task_id=f"{mode}_broken_softly", soft_fail=True, **common)
         Broken(task_id=f"{mode}_broken_never_fails", never_fail=True, **common)
-        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common | SILENT[mode])
+        Nth(task_id=f"{mode}_silent", error=ValueError("silent"), silent_fail=True, **common)
         Nth(task_id=f"{mode}_backs_off", exponential_backoff=True, max_wait=timedelta(seconds=4), **common)
 
 
 @a_dag()
 def sensors_time_out():
     for mode in ("poke", "reschedule"):
-        common = {"mode": mode, "poke_interval": INTERVAL[mode], "timeout": 6, **CALLED}
+        common = {"mode": mode, "poke_interval": BEYOND_TIMEOUT[mode], "timeout": 6, **CALLED}
         Never(task_id=f"{mode}_fails", **common) >> EmptyOperator(task_id=f"after_{mode}_fails")
         Never(task_id=f"{mode}_soft", soft_fail=True, **common) >> EmptyOperator(task_id=f"after_{mode}_soft")
         Never(task_id=f"{mode}_never", never_fail=True, **common)
@@ -88,7 +90,7 @@ def sensors_time_out():
 def sensors_retry():
     """Each try of a rescheduling sensor counts from its own start."""
 
-    @task.sensor(mode="reschedule", poke_interval=4, timeout=60, retries=1, retry_delay=3)
+    @task.sensor(mode="reschedule", poke_interval=4, timeout=PATIENCE, retries=1, retry_delay=3)
     def fails_at_second_poke(**context):
         pokes = count(context)
         if pokes == 2:
@@ -100,15 +102,15 @@ def sensors_retry():
 
 @a_dag()
 def sensors_return_values():
-    @task.sensor(poke_interval=1, timeout=60)
+    @task.sensor(poke_interval=1, timeout=PATIENCE)
     def returns_value() -> PokeReturnValue:
         return PokeReturnValue(is_done=True, xcom_value={"found": [1, 2]})
 
-    @task.sensor(poke_interval=4, timeout=60, mode="reschedule")
+    @task.sensor(poke_interval=4, timeout=PATIENCE, mode="reschedule")
     def returns_value_later(**context) -> PokeReturnValue:
         return PokeReturnValue(is_done=count(context) >= 2, xcom_value="later")
 
-    @task.sensor(poke_interval=1, timeout=60)
+    @task.sensor(poke_interval=1, timeout=PATIENCE)
     def returns_true():
         return True
 
@@ -128,17 +130,17 @@ def standard_sensors():
         (scratch(context) / "file").write_text("there\n")
 
     path = "{{ dag_run.conf.scratch }}/file"
-    FileSensor(task_id="file", filepath=path, fs_conn_id="fs", poke_interval=1, timeout=60)
-    later = FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", timeout=60, mode="reschedule")
-    BashSensor(task_id="bash", bash_command="test -e " + path, poke_interval=1, timeout=60)
+    FileSensor(task_id="file", filepath=path, fs_conn_id="fs", poke_interval=1, timeout=PATIENCE)
+    later = FileSensor(task_id="file_later", filepath=path, fs_conn_id="fs", timeout=PATIENCE, mode="reschedule")
+    BashSensor(task_id="bash", bash_command="test -e " + path, poke_interval=1, timeout=PATIENCE)
     BashSensor(task_id="bash_fails", bash_command="exit 4", retry_exit_code=3, poke_interval=1, timeout=3)
-    PythonSensor(task_id="python", python_callable=lambda: True, poke_interval=1, timeout=60)
+    PythonSensor(task_id="python", python_callable=lambda: True, poke_interval=1, timeout=PATIENCE)
     makes_file() >> later
 
 
 @a_dag()
 def maps_sensors():
-    @task.sensor(mode="reschedule", poke_interval=4, timeout=60)
+    @task.sensor(mode="reschedule", poke_interval=4, timeout=PATIENCE)
     def waits(n, **context):
         name = f"waits {context['ti'].map_index}"
         note(context, name, "poke")
