@@ -79,14 +79,21 @@ class RunActions:
             InputError: why it would be refused.
             NoWorkerError: if no worker of an open run says anything.
         """
-        handle = self._handle(workflow_id)
         result = await self._result_if_ended(workflow_id)
-        if result is not None:
-            return ended_runs.preview(await ended_runs.input_of(self._client, handle, result), wanted)
+        if result is None:
+            try:
+                return await self._preview_open(workflow_id, wanted)
+            except WorkflowQueryFailedError as error:
+                result = await self._result_if_ended(workflow_id)  # one that ends just then knows nothing any more
+                if result is None:
+                    raise InputError(str(error)) from error
+        handle = self._handle(workflow_id)
+        return ended_runs.preview(await ended_runs.input_of(self._client, handle, result), wanted)
+
+    async def _preview_open(self, workflow_id: str, wanted: RunAction) -> ActionAnswer:
+        handle = self._handle(workflow_id)
         try:
             answer: ActionAnswer = await handle.query(identifiers.PREVIEW_QUERY, wanted, result_type=ActionAnswer)
-        except WorkflowQueryFailedError as error:
-            raise InputError(str(error)) from error
         except RPCError as error:
             if is_unanswered(error):
                 raise NoWorkerError(f"No worker of run {workflow_id!r} answers.") from error

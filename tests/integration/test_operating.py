@@ -11,7 +11,8 @@ from airflow.utils.state import DagRunState
 
 from run_bench import RunBench, label
 from temporal_airflow.exceptions import InputError
-from temporal_airflow.models import ClearTasks, MarkRun, MarkTask
+from temporal_airflow.models import ClearTasks, DagExecutionResult, MarkRun, MarkTask
+from temporal_airflow.run_reader import RunReader
 from waiting import until
 
 OPERATED = "operated.py"
@@ -110,6 +111,24 @@ async def test_what_would_be_cleared_of_an_ended_run_is_told_without_a_worker(be
         await bench.client.act(run, clear("secnd"))
     after = await bench.temporal.get_workflow_handle(run).describe()
     assert (after.run_id, after.history_length) == (before.run_id, before.history_length)
+
+
+async def test_what_would_be_done_is_told_of_a_run_that_ends_just_then(
+    bench: RunBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = RunReader.result_if_closed
+    looks: list[str] = []
+
+    async def seems_open_at_first(reader: RunReader, workflow_id: str) -> DagExecutionResult | None:
+        looks.append(workflow_id)
+        return await read(reader, workflow_id) if len(looks) > 1 else None
+
+    async with bench.worker():
+        run = await bench.start(OPERATED, "fails_in_the_middle")
+        await bench.end(run)
+        monkeypatch.setattr(RunReader, "result_if_closed", seems_open_at_first)
+        answer = await bench.client.preview(run, clear("second"))
+    assert [(ti.task_id, ti.state) for ti in answer.task_instances] == [("second", "failed")]
 
 
 async def test_a_run_ended_from_outside_can_not_go_on(bench: RunBench) -> None:
