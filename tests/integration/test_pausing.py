@@ -85,6 +85,22 @@ async def test_a_run_that_starts_in_the_moment_of_the_pause_is_told_later(
         assert (await bench.end(run)).state == "success"
 
 
+async def test_a_paused_run_goes_on_in_another_execution_and_hears_of_the_end_there(bench: RunBench) -> None:
+    async def has_continued() -> bool:
+        return len(await bench.histories(run)) > 1
+
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds", limits={"continue_from_events": 12})
+        await stands(bench, run, holds="running")
+        await pause(bench)
+        (bench.scratch / "go").touch()
+        await until("the run goes on in another execution", has_continued)
+        await stands(bench, run, holds="success", then=None)
+        assert await is_paused(bench, run)
+        await unpause(bench)
+        assert (await bench.end(run)).states == {"holds": "success", "then": "success"}
+
+
 async def test_a_paused_run_that_is_cancelled_ends(bench: RunBench) -> None:
     async with bench.worker():
         run = await bench.start(OPERATED, "holds")
