@@ -14,7 +14,7 @@ from airflow.utils.types import DagRunType
 
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
-from temporal_airflow.engine.events import ActionTaken, AnswerAction, Command, StartTask, TaskEnded, TaskKey
+from temporal_airflow.engine.events import ActionTaken, AnswerAction, Command, StartTask, StepAgain, TaskEnded, TaskKey
 from temporal_airflow.models import (
     ActionAnswer,
     BundleReference,
@@ -90,9 +90,21 @@ class Play:
         self.commands = self.engine.step(self.now, events)
         return self.commands
 
+    def until_settled(self) -> list[Command]:
+        """Go on until no step has left anything for another one.
+
+        Returns:
+            All that was commanded meanwhile.
+        """
+        commanded: list[Command] = []
+        while StepAgain() in self.commands:
+            commanded += self.step()
+        return commanded
+
     def act(self, action: UserAction, user: str = "ann") -> ActionAnswer | str:
         """What the run answers to an action, once it has taken it in a step."""
-        commands = self.step(ActionTaken(1, RunAction(action=action, user=user)))
+        self.step(ActionTaken(1, RunAction(action=action, user=user)))
+        commands = self.commands + self.until_settled()
         [answer] = [command.answer for command in commands if isinstance(command, AnswerAction)]
         return answer
 

@@ -25,8 +25,8 @@ from temporal_airflow.run_reader import RunReader, is_unanswered
 
 RunHandle = WorkflowHandle[object, DagExecutionResult]
 
-PATIENCE = 30.0
-"""Seconds for a worker to do what is wanted: a busy one, or one that has to replay a long run."""
+PATIENCE = 90.0
+"""Seconds for a worker to do what is wanted: more than until another one steps in for one that was killed."""
 
 OVERTAKEN = 5
 """How often a run may end, or be opened again, while something is on its way to it."""

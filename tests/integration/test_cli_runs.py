@@ -71,7 +71,7 @@ class Steps:
 
     def wait_until_ended(self) -> dict[str, Any]:
         """The run at its end."""
-        eventually(f"{self.name} ends", lambda: self.status()["state"] != "running")
+        eventually(f"{self.name} ends", lambda: self.status()["state"] not in {"queued", "running"})
         return self.status()
 
     def assert_no_process_is_left(self) -> None:
@@ -446,3 +446,38 @@ def test_an_unknown_task_to_be_explained(commands: CommandLine, flaky_run: Ended
         ended = commands.call("status", "flaky/one", *arguments)
         assert ended.exit_code == BAD_INPUT
         assert "Run 'one' has no task 'flakey' (did you mean 'flaky'?); it has: double, flaky." in ended.stderr
+
+
+def test_a_run_is_operated(commands: CommandLine, served: str, steps: Steps) -> None:
+    trigger(commands, served, "steps", *steps.arguments)
+    steps.wait_until_held()
+    misspelt = commands.call("clear", steps.name, "hled")
+    assert (misspelt.exit_code, "has no task 'hled' (did you mean 'held'?)" in misspelt.stderr) == (2, True)
+    looked = commands.call("clear", steps.name, "held", "--downstream", "--dry-run")
+    assert "Would be cleared: held (running), last (no state yet)." in looked.stderr
+    marked = commands.call("mark", steps.name, "held", "--state", "failed", "--user", "ann")
+    assert "Marked failed: held (running)." in marked.stderr
+    assert steps.wait_until_ended()["state"] == "failed"
+    assert commands.call("note", steps.name, "held", "The gate was shut.").exit_code == 0
+    assert commands.call("note", steps.name, "Ask ann.").exit_code == 0
+    noted = steps.status()
+    assert (noted["note"], by_task(noted)["held"]["note"]) == ("Ask ann.", "The gate was shut.")
+    steps.open_gate()
+    again = commands.call("rerun", steps.name, "--failed", "--output", "json")
+    assert [ti["task_id"] for ti in again.json["task_instances"]] == ["held", "last"]
+    assert again.json["state"] == "queued"
+    assert steps.wait_until_ended()["state"] == "success"
+    assert commands.call("mark", steps.name, "--state", "failed").exit_code == 0
+    assert steps.wait_until_ended()["state"] == "failed"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("mark", "some/run"), "Say which state (--state): failed, success."),
+    (("mark", "some/run", "task"), "Say which state (--state): failed, skipped, success."),
+    (("mark", "some/run", "--state", "sucess"), "There is no state 'sucess' (did you mean 'success'?); a run can be"),
+    (("mark", "some/run", "--state", "failed", "--downstream"), "--downstream and --map-index are about a task"),
+    (("note", "some/run", "a", "long", "note"), "A note is one text: put it in quotes."),
+])  # fmt: skip
+def test_what_can_not_be_meant_is_said_at_once(commands: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    ended = commands.call(*arguments)
+    assert (ended.exit_code, message in ended.stderr) == (2, True), ended.stderr

@@ -31,6 +31,7 @@ from run_bench import DAGS_FOLDER, EndedRun, RunBench
 from temporal_airflow.connection import connect
 from temporal_airflow.dev_server.binary import find_binary, read_version
 from temporal_airflow.dev_server.launch import ServerFiles, read_state
+from temporal_airflow.models import ClearTasks
 from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 from waiting import PATIENCE, until
@@ -245,3 +246,18 @@ async def test_what_a_task_had_its_run_remember_outlives_a_killed_worker(stage: 
     assert len(run.task("submits").lost_attempts) == 1
     first, same_try_again, next_try = stage.bench.notes("jobs")
     assert (first, same_try_again, next_try) == ("None", "{'id': \"the job's id\"}", "{'id': \"the job's id\"}")
+
+
+async def test_a_task_that_is_cleared_while_its_worker_is_lost_runs_anew(stage: Stage) -> None:
+    worker = stage.start_worker()
+    workflow_id = await stage.bench.start("losses.py", "one_waits", limits={"heartbeat_timeout": SHORT_TIMEOUT})
+    await until("the task runs", lambda: stage.ran()["waits"] == 1)
+    worker.kill()
+    stage.start_worker()
+    action = ClearTasks(kind="clear", task_ids=("waits",))
+    answer = await stage.bench.client.act(workflow_id, action)
+    assert [ti.task_id for ti in answer.task_instances] == ["waits"]
+    await until("the task runs anew", lambda: stage.ran()["waits"] == 2)
+    stage.let_go()
+    run = await stage.result(workflow_id)
+    assert (run.state, run.tries) == ("success", {"waits": 2, "follows": 1})

@@ -187,3 +187,86 @@ async def test_a_mapped_task_follows_the_new_length(bench: RunBench) -> None:
         ended = await bench.end(run)
     assert (ended.state, ended.xcom("total")) == ("success", 6)
     assert ended.tries == {"numbers": 2, "double[0]": 2, "double[1]": 2, "double[2]": 1, "total": 2}
+
+
+SHORT = {"continue_from_events": 5}
+"""Events from which a run goes on in a new execution as soon as it can."""
+
+
+async def executions(bench: RunBench, run: str) -> int:
+    return len(await bench.histories(run))
+
+
+async def test_a_run_that_has_gone_on_in_a_new_execution_is_cleared(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "is_deferred", limits=SHORT)
+        await is_in(bench, run, "waits", "deferred")
+
+        async def continued() -> bool:
+            return await executions(bench, run) >= 2
+
+        await until("the run goes on in a new execution", continued)
+        await bench.client.act(run, clear("waits"))
+        await is_in(bench, run, "waits", "deferred")
+        (bench.scratch / "go").touch()
+        ended = await bench.end(run)
+    assert (ended.state, ended.xcom("waits")) == ("success", 2)
+
+
+async def test_actions_come_through_while_a_run_goes_on_in_new_executions(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds", limits=SHORT)
+        await has_begun(bench)
+        for tries in range(2, 5):
+            answer = await bench.client.act(run, clear("holds"))
+            assert [ti.task_id for ti in answer.task_instances] == ["holds"]
+            await has_begun(bench, tries)
+        await bench.client.act(run, mark("holds", "success"))
+        ended = await bench.end(run)
+    assert bench.notes("killed") == ["1", "2", "3", "4"]
+    assert (ended.state, ended.tries) == ("success", {"holds": 4, "then": 1})
+
+
+async def test_an_ended_run_of_batches_goes_on_in_further_batches(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "maps_numbers", limits={"batches_from": 2, "batch_size": 1, **SHORT})
+        assert (await bench.end(run)).xcom("total") == 2
+        batches = len(await bench.batch_histories(run))
+        await bench.client.act(run, clear())
+        ended = await bench.end(run)
+        assert len(await bench.batch_histories(run)) > batches > 0
+    assert (ended.state, ended.xcom("total"), ended.tries["double[1]"]) == ("success", 2, 2)
+
+
+async def test_what_is_wanted_while_no_worker_is_there_waits_for_one(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "is_deferred")
+        await is_in(bench, run, "waits", "deferred")
+    acting = asyncio.create_task(bench.client.act(run, mark("waits", "failed")))
+    async with bench.worker():
+        answer = await acting
+        ended = await bench.end(run)
+    assert [(ti.task_id, ti.state) for ti in answer.task_instances] == [("waits", "deferred")]
+    assert (ended.state, ended.states) == ("failed", {"waits": "failed", "then": "upstream_failed"})
+
+
+@pytest.mark.parametrize(("dag_id", "task", "state"), [
+    ("is_deferred", "waits", "deferred"),
+    ("waits_to_retry", "retries", "up_for_retry"),
+])  # fmt: skip
+async def test_a_run_is_cancelled_while_a_task_waits(bench: RunBench, dag_id: str, task: str, state: str) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, dag_id)
+        await is_in(bench, run, task, state)
+        await bench.client.cancel(run)
+        ended = await bench.end(run)
+    assert (ended.state, ended.states[task]) == ("failed", "failed" if state == "deferred" else "skipped")
+
+
+async def test_a_terminated_run_leaves_no_process_beyond_the_heartbeat_timeout(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start(OPERATED, "holds", limits={"heartbeat_timeout": 5.0})
+        await has_begun(bench)
+        [pid] = bench.notes("holds")
+        await bench.temporal.get_workflow_handle(run).terminate()
+        await until("the task's process is gone", lambda: not is_alive(pid), patience=15)

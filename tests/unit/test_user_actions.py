@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, setup, task, teardown
+from airflow.utils.state import DagRunState
 
 from engine_play import START, Play
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
 from temporal_airflow.engine.events import (
+    ActionTaken,
+    AnswerAction,
     AwaitTurn,
     NotifyListeners,
     StartTask,
+    StepAgain,
     StopTask,
     TaskKey,
     TaskStopped,
@@ -27,6 +31,7 @@ from temporal_airflow.models import (
     Deferral,
     MarkRun,
     MarkTask,
+    RunAction,
     SetPaused,
     UserAction,
     WriteNote,
@@ -124,7 +129,9 @@ def test_a_failed_run_that_is_cleared_goes_on_where_it_failed() -> None:
 def test_an_ended_run_goes_on_from_its_snapshot() -> None:
     play = failed_chain()
     restored(play)
-    play.act(clear("b", "c"))
+    answer = play.act(clear("b", "c"))
+    assert isinstance(answer, ActionAnswer)
+    assert isinstance(answer.state, DagRunState)
     begin_anew(play)
     assert play.started == ["b"]
     play.step(play.ended("b", try_number=2))
@@ -220,6 +227,23 @@ def test_a_mapped_task_follows_the_new_length_of_what_it_maps_over() -> None:
     refusal = play.act(clear("double", map_indexes=(1,)))
     assert isinstance(refusal, str)
     assert refusal.startswith("Task 'double[1]' was removed: what it maps over has become shorter.")
+
+
+def test_many_tasks_are_cleared_in_portions_before_anything_else_is_looked_at() -> None:
+    play = Play(mapped(), step_work=10)
+    play.step(play.ended("numbers", mapped_length=40, xcoms=[numbers_of(40)]))
+    play.until_settled()
+    play.step(*(play.ended("double", "failed", map_index=index) for index in range(8)))
+    play.until_settled()
+    running = [name for name, state in play.states.items() if state == "running"]
+    wanted = ActionTaken(1, RunAction(action=clear("double"), user="ann"))
+    assert play.step(wanted, play.ended("double", map_index=9)) == [StepAgain()]
+    assert play.engine.most_events == 0
+    answers = [each for each in play.until_settled() if isinstance(each, AnswerAction)]
+    assert [answer.number for answer in answers] == [1]
+    assert play.states["double9"] != "success"
+    assert play.engine._run.dag_run.clear_number == 1
+    assert {play.states[name] for name in running if name != "double9"} == {"restarting"}
 
 
 def set_up() -> DAG:

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 from airflow.models.taskinstance import TaskInstance, clear_task_instances, find_relevant_relatives
-from airflow.utils.state import TaskInstanceState
+from airflow.utils.state import DagRunState, TaskInstanceState
 
+from temporal_airflow.engine.allowance import Allowance
 from temporal_airflow.engine.attempts import key_of
 from temporal_airflow.engine.database import PatientSession
 from temporal_airflow.engine.open_run import OpenRun
@@ -33,23 +34,46 @@ def selected(run: OpenRun, action: ClearTasks) -> list[TaskInstance]:
     return sorted(found, key=key_of)
 
 
-def clear(run: OpenRun, chosen: Sequence[TaskInstance]) -> None:
-    """Clear task instances; those that run are to be stopped first, and the run goes on if it had ended."""
-    if not chosen:
-        return
-    patient: Any = PatientSession(run.session)
-    clear_task_instances(list(chosen), patient)
-    run.session.flush()
-    follow(run, chosen)
+class Clearing:
+    """Task instances that are being cleared, a portion in each step; until the last is, nobody looks at any of them.
 
+    Those that run are stopped then, and the run goes on if it had ended.
+    """
 
-def follow(run: OpenRun, cleared: Iterable[TaskInstance]) -> None:
-    """Let everything that is known of cleared task instances besides their rows be as if they hadn't run."""
-    for ti in cleared:
-        run.history_of(key_of(ti)).error = None
-    run.deadlines.requeued()
-    run.reopen()
-    run.stop_decided_tasks()
+    def __init__(self, run: OpenRun, chosen: Sequence[TaskInstance]) -> None:
+        self._run = run
+        self._chosen = chosen
+        self._done = 0
+
+    def advance(self, allowance: Allowance) -> bool:
+        """Clear some.
+
+        Returns:
+            Whether all are.
+        """
+        patient: Any = PatientSession(self._run.session)
+        while self._done < len(self._chosen):
+            if allowance.used_up:
+                return False
+            portion = self._chosen[self._done : self._done + allowance.work]
+            self._done += len(portion)
+            is_last = self._done == len(self._chosen)
+            clear_task_instances(list(portion), patient, dag_run_state=DagRunState.QUEUED if is_last else False)
+            allowance.spend(len(portion))
+        self._finish()
+        return True
+
+    def _finish(self) -> None:
+        """Let everything that is known of cleared task instances besides their rows be as if they hadn't run."""
+        run = self._run
+        run.session.flush()
+        for ti in self._chosen:
+            run.history_of(key_of(ti)).error = None
+        if self._chosen:
+            run.deadlines.requeued()
+            run.reopen()
+        run.instances.settle()
+        run.stop_decided_tasks()
 
 
 def restart(run: OpenRun, ti: TaskInstance) -> None:

@@ -7,7 +7,9 @@ in ``docs/reference/rules.md`` with its home. It must not know Temporal, real ti
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -24,6 +26,7 @@ from temporal_airflow.engine import (
 )
 from temporal_airflow.engine import snapshot as snapshots
 from temporal_airflow.engine.allowance import Allowance
+from temporal_airflow.engine.clearing import Clearing
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
     ActionTaken,
@@ -78,6 +81,20 @@ from temporal_airflow.models import (
 NOT_RUNNING = "The run doesn't wait for this attempt any more: it was stopped or given up"
 
 
+@dataclass(frozen=True)
+class _Acting:
+    """What somebody wants and isn't done yet.
+
+    Attributes:
+        had_ended: whether the run had.
+    """
+
+    number: int
+    answer: ActionAnswer
+    clearing: Clearing
+    had_ended: bool
+
+
 class DagRunEngine:
     """One DAG run: its decisions, and its state as immutable records."""
 
@@ -91,6 +108,8 @@ class DagRunEngine:
         self._xcoms: tuple[XComRecord, ...] | None = None
         self._awaits_turn = False
         self._watched_pauses = 0
+        self._acting: _Acting | None = None
+        self._untaken: deque[Event] = deque()
 
     @classmethod
     def open(cls, execution: DagExecutionInput, now: datetime) -> DagRunEngine:
@@ -128,7 +147,7 @@ class DagRunEngine:
 
     def snapshot(self) -> RunSnapshot:
         """The run as of the last step, which has left nothing for another one; for :meth:`restore`."""
-        assert not self._scheduling.amid_round, "the last step has left something"
+        assert self._is_settled, "the last step has left something"
         kept = snapshots.take(self._run, self._scheduling.frontier, self._ids.drawn)
         return kept.model_copy(update={"announced": self._announced})
 
@@ -154,7 +173,11 @@ class DagRunEngine:
     @property
     def most_events(self) -> int:
         """How many events the next step takes: none while it has to go on with what the last one has begun."""
-        return 0 if self._scheduling.amid_round else self._run.execution.limits.step_events
+        return self._run.execution.limits.step_events if self._is_settled else 0
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._acting is None and not self._scheduling.amid_round
 
     def step(self, now: datetime, events: Sequence[Event]) -> list[Command]:
         """Apply what happened and decide what happens next, or a part of that: then the last command is StepAgain.
@@ -171,14 +194,8 @@ class DagRunEngine:
             run, allowance = self._run, Allowance(self._run.execution.limits)
             run.commands = []
             self._announce()
-            for event in events:
-                self._apply(event, now)
-                allowance.spend()
-            if not self._scheduling.amid_round:
-                self._check_timeout(now)
-                task_events.input_overdue(run, now)
-            run.commands += run.assets.commands()
-            if self._scheduling.advance(now, allowance):
+            self._untaken += events
+            if self._take_events(now, allowance) and self._decide(now, allowance):
                 self._conclude(now)
                 if run.execution.limits.check_steps:
                     step_check.check(run)
@@ -189,6 +206,13 @@ class DagRunEngine:
             run.write_rows()
             self._record = self._xcoms = None
             return run.commands
+
+    def _decide(self, now: datetime, allowance: Allowance) -> bool:
+        if not self._scheduling.amid_round:
+            self._check_timeout(now)
+            task_events.input_overdue(self._run, now)
+        self._run.commands += self._run.assets.commands()
+        return self._scheduling.advance(now, allowance)
 
     @property
     def record(self) -> DagRunRecord:
@@ -373,16 +397,40 @@ class DagRunEngine:
             self._run.reason = reason
         marking.cancel(self._run, reason)
 
+    def _take_events(self, now: datetime, allowance: Allowance) -> bool:
+        """Apply what happened, one after the other, as far as the step goes.
+
+        Returns:
+            Whether nothing is left for another step.
+        """
+        while self._acting is not None or self._untaken:
+            if self._acting is None:
+                self._apply(self._untaken.popleft(), now)
+                allowance.spend()
+            elif self._acting.clearing.advance(allowance):
+                self._done_acting(self._acting)
+            else:
+                return False
+        return True
+
     def _act(self, event: ActionTaken) -> None:
         """Do what somebody wants, unless what happened since it was looked at has made that impossible."""
-        run, had_ended = self._run, self._run.ended
-        refusal = user_actions.problem(run, event.wanted.action)
-        answer = refusal or user_actions.take(run, event.wanted)
-        run.commands.append(AnswerAction(event.number, answer))
-        if refusal is None:
-            run.instances.settle()
-            self._scheduling.frontier.look_afresh()
-        if had_ended and run.queued:
+        if refusal := user_actions.problem(self._run, event.wanted.action):
+            self._run.commands.append(AnswerAction(event.number, refusal))
+            return
+        had_ended = self._run.ended
+        answer, clearing = user_actions.take(self._run, event.wanted)
+        self._acting = _Acting(event.number, answer, clearing, had_ended)
+
+    def _done_acting(self, acting: _Acting) -> None:
+        run, self._acting = self._run, None
+        answer = acting.answer.model_copy(
+            update={"state": DagRunState(run.dag_run.state)}
+        )  # a restored row has its text
+        run.commands.append(AnswerAction(acting.number, answer))
+        run.instances.settle()
+        self._scheduling.frontier.look_afresh()
+        if acting.had_ended and run.queued:
             self._announced = self._awaits_turn = False
 
     def _check_timeout(self, now: datetime) -> None:

@@ -6,14 +6,13 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from airflow.api.common.mark_tasks import set_dag_run_state_to_failed, set_dag_run_state_to_success
+from airflow.api.common.mark_tasks import set_dag_run_state_to_failed, set_dag_run_state_to_success, set_state
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 
-from temporal_airflow.engine import clearing
 from temporal_airflow.engine.attempts import key_of
 from temporal_airflow.engine.database import PatientSession
 from temporal_airflow.engine.open_run import OpenRun
@@ -27,29 +26,33 @@ SET_STATES = {DagRunState.SUCCESS: set_dag_run_state_to_success, DagRunState.FAI
 
 def selected(run: OpenRun, action: MarkTask) -> list[TaskInstance]:
     """The task instances that would get the state, by task id and map index; not those that have it."""
-    return _set(run, action, commit=False)
+    return _set_state(run, action, commit=False)
 
 
 def mark(run: OpenRun, action: MarkTask) -> list[TaskInstance]:
-    """Set the state; what has failed below because of these is cleared, and the run goes on if it had ended.
+    """Set the state (``SerializedDAG.set_task_instance_state``).
 
     Returns:
-        The task instances whose state was set.
+        What is to be cleared, because it failed below: the run goes on with it, even if it had ended.
     """
-    cleared_before = run.dag_run.clear_number
-    failed = [ti for ti in run.instances if ti.state in State.failed_states]
-    altered = _set(run, action, commit=True)
+    altered = _set_state(run, action, commit=True)
     run.session.flush()
-    run.instances.reload()
     for ti in altered:
         history = run.history_of(key_of(ti))
         history.error, history.input_request = None, None
         if action.state == TaskInstanceState.SUCCESS and run.execution.limits.clear_state_on_success:
             run.memory.clear_states(key_of(ti))
-    if run.dag_run.clear_number != cleared_before:
-        clearing.follow(run, [ti for ti in failed if ti.state is None])
+    run.instances.settle()
     run.stop_decided_tasks()
-    return altered
+    below = run.dag.partial_subset(task_ids={action.task_id}, include_downstream=True, include_upstream=False)
+    failed: Iterable[TaskInstance] = below.clear(
+        dry_run=True,
+        run_id=run.dag_run.run_id,
+        only_failed=True,
+        exclude_task_ids=frozenset((action.task_id,)),
+        session=run.session,
+    )
+    return sorted(failed, key=key_of)
 
 
 def end(run: OpenRun, state: DagRunState, reason: str) -> None:
@@ -82,15 +85,16 @@ def unfinished(run: OpenRun) -> list[TaskInstance]:
     ]
 
 
-def _set(run: OpenRun, action: MarkTask, *, commit: bool) -> list[TaskInstance]:
-    altered: Sequence[TaskInstance] = run.dag.set_task_instance_state(
-        task_id=action.task_id,
-        map_indexes=list(action.map_indexes) or None,
+def _set_state(run: OpenRun, action: MarkTask, *, commit: bool) -> list[TaskInstance]:
+    task: Any = run.dag.get_task(action.task_id)
+    patient: Any = PatientSession(run.session)
+    altered: Iterable[TaskInstance] = set_state(
+        tasks=[(task, index) for index in action.map_indexes] or [task],
         run_id=run.dag_run.run_id,
-        state=action.state,
         upstream=action.upstream,
         downstream=action.downstream,
+        state=action.state,
         commit=commit,
-        session=run.session,
+        session=patient,
     )
     return sorted(altered, key=key_of)

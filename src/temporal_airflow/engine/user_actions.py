@@ -15,6 +15,7 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 from temporal_airflow import near_names
 from temporal_airflow.engine import clearing, marking
 from temporal_airflow.engine.attempts import key_of
+from temporal_airflow.engine.clearing import Clearing
 from temporal_airflow.engine.events import TaskKey
 from temporal_airflow.engine.open_run import OpenRun
 from temporal_airflow.identifiers import task_label
@@ -63,19 +64,20 @@ def preview(run: OpenRun, action: UserAction) -> ActionAnswer:
     return _answer(run, _about(run, action))
 
 
-def take(run: OpenRun, wanted: RunAction) -> ActionAnswer:
+def take(run: OpenRun, wanted: RunAction) -> tuple[ActionAnswer, Clearing]:
     """Do what somebody wants, if it can be done.
 
     Returns:
-        The task instances with the states that they had before.
+        The task instances with the states that they had before, and what is to be cleared before that is told.
     """
     action = wanted.action
     about = _about(run, action)
+    cleared: list[TaskInstance] = []
     match action:
         case ClearTasks():
-            clearing.clear(run, [run.instances[TaskKey(each.task_id, each.map_index)] for each in about])
+            cleared = [run.instances[TaskKey(each.task_id, each.map_index)] for each in about]
         case MarkTask():
-            marking.mark(run, action)
+            cleared = marking.mark(run, action)
         case MarkRun(state=state):
             marking.end(run, state, f"marked {state.value} by {wanted.user}")
         case WriteNote():
@@ -84,7 +86,7 @@ def take(run: OpenRun, wanted: RunAction) -> ActionAnswer:
             run.pause(paused=paused)
         case _:
             assert_never(action)
-    return _answer(run, about)
+    return _answer(run, about), Clearing(run, cleared)
 
 
 def _about(run: OpenRun, action: UserAction) -> list[ActedOn]:
