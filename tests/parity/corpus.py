@@ -28,9 +28,9 @@ EXAMPLE_PACKAGES = (
 )
 
 EXCLUDED: dict[str, str] = {
-    "example_analytics": "needs S3, GCS, Azure Blob Storage and an Iceberg catalog",
+    "example_analytics": "needs DataFusion, S3, GCS, Azure Blob Storage and an Iceberg catalog",
     "example_retry_policy": "needs the HTTP API api.example.com; tries for half an hour to reach it",
-    "tutorial_objectstorage": "needs S3 and the HTTP API of the Finnish Meteorological Institute",
+    "tutorial_objectstorage": "needs pandas, S3 and the HTTP API of the Finnish Meteorological Institute",
 }
 """DAGs that stock Airflow can't run here, by what they need."""
 
