@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 
 from temporal_airflow.engine import (
     human_input,
-    lost_tasks,
     marking,
     open_questions,
     step_check,
@@ -25,18 +23,15 @@ from temporal_airflow.engine import (
     user_actions,
 )
 from temporal_airflow.engine import snapshot as snapshots
+from temporal_airflow.engine.acting import Acting
 from temporal_airflow.engine.allowance import Allowance
-from temporal_airflow.engine.clearing import Clearing
 from temporal_airflow.engine.database import RunDatabase
 from temporal_airflow.engine.events import (
     ActionTaken,
-    AnswerAction,
     AskForSlots,
     AssetEventsPublished,
     AssetsRegistered,
     AttemptLost,
-    AwaitTurn,
-    AwaitUnpause,
     CancelRequested,
     Command,
     Event,
@@ -52,11 +47,10 @@ from temporal_airflow.engine.events import (
     TriggerEnded,
     TurnCome,
     Unpaused,
-    WakeAt,
-    WatchPastRuns,
 )
 from temporal_airflow.engine.open_run import OpenRun
 from temporal_airflow.engine.run_creation import create_dag_run
+from temporal_airflow.engine.run_waits import RunWaits
 from temporal_airflow.engine.scheduling import Scheduling
 from temporal_airflow.engine.time_provider import IdSequence, engine_scope
 from temporal_airflow.engine.xcom_pages import content_size
@@ -81,20 +75,6 @@ from temporal_airflow.models import (
 NOT_RUNNING = "The run doesn't wait for this attempt any more: it was stopped or given up"
 
 
-@dataclass(frozen=True)
-class _Acting:
-    """What somebody wants and isn't done yet.
-
-    Attributes:
-        had_ended: whether the run had.
-    """
-
-    number: int
-    answer: ActionAnswer
-    clearing: Clearing
-    had_ended: bool
-
-
 class DagRunEngine:
     """One DAG run: its decisions, and its state as immutable records."""
 
@@ -106,9 +86,8 @@ class DagRunEngine:
         self._scheduling = Scheduling(run)
         self._record: DagRunRecord | None = None
         self._xcoms: tuple[XComRecord, ...] | None = None
-        self._awaits_turn = False
-        self._watched_pauses = 0
-        self._acting: _Acting | None = None
+        self._waits = RunWaits(run)
+        self._acting = Acting(run)
         self._untaken: deque[Event] = deque()
 
     @classmethod
@@ -158,7 +137,7 @@ class DagRunEngine:
     @property
     def state(self) -> DagRunState:
         """The run's state by now."""
-        return DagRunState(self._run.dag_run.state)
+        return DagRunState(self._run.dag_run.state)  # a restored row has its text
 
     @property
     def size(self) -> int:
@@ -177,7 +156,7 @@ class DagRunEngine:
 
     @property
     def _is_settled(self) -> bool:
-        return self._acting is None and not self._scheduling.amid_round
+        return not (self._acting.busy or self._scheduling.amid_round)
 
     def step(self, now: datetime, events: Sequence[Event]) -> list[Command]:
         """Apply what happened and decide what happens next, or a part of that: then the last command is StepAgain.
@@ -209,7 +188,7 @@ class DagRunEngine:
 
     def _decide(self, now: datetime, allowance: Allowance) -> bool:
         if not self._scheduling.amid_round:
-            self._check_timeout(now)
+            self._waits.check_timeout(now)
             task_events.input_overdue(self._run, now)
         self._run.commands += self._run.assets.commands()
         return self._scheduling.advance(now, allowance)
@@ -218,7 +197,7 @@ class DagRunEngine:
     def record(self) -> DagRunRecord:
         """The run and its task instances as of the last step; made when somebody asks."""
         if self._record is None:
-            self._record = self._run.record().model_copy(update={"waits_for": self._why_queued()})
+            self._record = self._run.record().model_copy(update={"waits_for": self._waits.why_queued()})
         return self._record
 
     @property
@@ -337,11 +316,12 @@ class DagRunEngine:
             case CancelRequested(reason):
                 marking.cancel(self._run, reason)
             case ActionTaken():
-                self._act(event)
+                self._acting.begin(event)
             case TurnCome():
-                self._begin()
+                self._waits.turn_come()
+                self._announce()
             case Unpaused():
-                self._go_on()
+                self._waits.unpaused()
             case TimePassed():
                 pass
             case SlotsGranted(tickets):
@@ -351,21 +331,6 @@ class DagRunEngine:
                 self._run.instances.touch_all()
             case _:
                 assert_never(event)
-
-    def _go_on(self) -> None:
-        """A pause has ended; the run goes on unless it has been told of another one meanwhile."""
-        self._watched_pauses -= 1
-        if self._watched_pauses == 0 and not self._run.paused_anew:
-            self._run.pause(paused=False)
-
-    def _begin(self) -> None:
-        """It is the turn of a queued run, unless it was cancelled or its DAG paused meanwhile."""
-        if self._run.paused:
-            self._awaits_turn = False
-        elif self._run.queued:
-            self._run.dag_run.set_state(DagRunState.RUNNING)
-            self._run.instances.touch_all()
-            self._announce()
 
     def _write_xcom(self, write: XComWrite, now: datetime) -> WriteAnswer:
         xcoms, most = self._run.xcoms, self._run.execution.limits.inline_xcom_run
@@ -403,104 +368,31 @@ class DagRunEngine:
         Returns:
             Whether nothing is left for another step.
         """
-        while self._acting is not None or self._untaken:
-            if self._acting is None:
+        while self._acting.busy or self._untaken:
+            if not self._acting.busy:
                 self._apply(self._untaken.popleft(), now)
                 allowance.spend()
-            elif self._acting.clearing.advance(allowance):
-                self._done_acting(self._acting)
-            else:
+            elif not self._acting.advance(allowance):
                 return False
+            else:
+                self._look_afresh()
         return True
 
-    def _act(self, event: ActionTaken) -> None:
-        """Do what somebody wants, unless what happened since it was looked at has made that impossible."""
-        if refusal := user_actions.problem(self._run, event.wanted.action):
-            self._run.commands.append(AnswerAction(event.number, refusal))
-            return
-        had_ended = self._run.ended
-        answer, clearing = user_actions.take(self._run, event.wanted)
-        self._acting = _Acting(event.number, answer, clearing, had_ended)
-
-    def _done_acting(self, acting: _Acting) -> None:
-        run, self._acting = self._run, None
-        answer = acting.answer.model_copy(
-            update={"state": DagRunState(run.dag_run.state)}
-        )  # a restored row has its text
-        run.commands.append(AnswerAction(acting.number, answer))
-        run.instances.settle()
+    def _look_afresh(self) -> None:
+        """Somebody has done something to the run, which may have begun anew with it."""
         self._scheduling.frontier.look_afresh()
-        if acting.had_ended and run.queued:
-            self._announced = self._awaits_turn = False
-
-    def _check_timeout(self, now: datetime) -> None:
-        deadline = self._timeout_at()
-        if deadline is None or now <= deadline or self._run.ended or self._run.paused:
-            return
-        callback = lost_tasks.time_out(self._run.dag_run, self._run.dag, self._session)
-        self._run.reason = "timed_out"
-        self._run.notify("timed_out")
-        if callback is not None:
-            self._run.run_callbacks("DAG callback (timed_out)", callback)
-        self._run.stop_decided_tasks()
+        if self._acting.queued_again:
+            self._announced = False
+            self._waits.queue_again()
 
     def _conclude(self, now: datetime) -> None:
         """Say what the run waits for, once there is nothing left to decide."""
         self._run.commands += self._run.deadlines.check(now)
-        self._await_turn(now)
-        self._await_unpause()
+        self._waits.await_turn(now)
+        self._waits.await_unpause()
         self._scheduling.take_changes()
-        self._ask_for_wake(now)
-        self._ask_for_past_runs()
-
-    def _await_turn(self, now: datetime) -> None:
-        """What the scheduler's ``_start_queued_dagruns`` asks of a queued run."""
-        run = self._run
-        if not run.queued or self._awaits_turn or run.paused:
-            return
-        if now < run.dag_run.run_after:
-            run.commands.append(WakeAt(run.dag_run.run_after))
-            return
-        self._awaits_turn = True
-        run.commands.append(AwaitTurn())
-
-    def _why_queued(self) -> str | None:
-        dag_run = self._run.dag_run
-        if not self._run.queued:
-            return None
-        if not self._awaits_turn:
-            return f"It starts at {dag_run.run_after.isoformat()}."
-        limit = self._run.execution.definition.max_active_runs
-        return f"DAG {dag_run.dag_id} is at (or above) max_active_runs ({limit})."
-
-    def _await_unpause(self) -> None:
-        """A run learns that its DAG is paused when it starts, or is told; the end of the pause it has to watch for."""
-        if self._run.paused_anew and not self._run.ended:
-            self._run.paused_anew = False
-            self._watched_pauses += 1
-            self._run.commands.append(AwaitUnpause())
-
-    def _ask_for_wake(self, now: datetime) -> None:
-        if self._run.ended:
-            return
-        ends: tuple[datetime | None, ...] = (self._run.waiting.next(), self._timeout_at(), self._run.deadlines.next())
-        if self._run.paused:  # what has come already can do nothing until the DAG isn't paused any more
-            ends = (self._run.waiting.coming(), self._run.deadlines.next())
-        moments = [moment for moment in ends if moment is not None]
-        if moments:
-            # Airflow compares with "later than": a moment that is exactly now is not yet due
-            self._run.commands.append(WakeAt(max(min(moments), now) + timedelta(milliseconds=1)))
-
-    def _ask_for_past_runs(self) -> None:
-        if self._run.ended:
-            return
-        question = self._run.past_runs.question()
-        if question is not None:
-            self._run.commands.append(WatchPastRuns(question))
-
-    def _timeout_at(self) -> datetime | None:
-        start, timeout = self._run.dag_run.start_date, self._run.dag.dagrun_timeout
-        return start + timeout if start and timeout else None
+        self._waits.ask_for_wake(now)
+        self._waits.ask_for_past_runs()
 
 
 def _ids(execution: DagExecutionInput, drawn: int = 0) -> IdSequence:
