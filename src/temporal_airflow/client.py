@@ -197,18 +197,18 @@ class DagRunClient:
         record = await queued_attempts.found(self.temporal, self._reader, workflow_id, record)
         return await full_pools.with_numbers(self.temporal, record)
 
-    async def explain(self, workflow_id: str, task_id: str | None = None) -> Explanations:
+    async def explain(self, workflow_id: str, record: DagRunRecord, task_id: str | None = None) -> Explanations:
         """Why task instances of a run don't run; takes the import of Airflow's scheduling code.
 
         Args:
             workflow_id: of the run.
+            record: how it stands.
             task_id: only of this task, whatever its state is; None explains all that wait, or once the run has ended,
                 all that haven't run.
 
         Raises:
             InputError: if the run has no such task.
         """
-        record = await self.record(workflow_id)
         known = {ti.task_id for ti in record.task_instances}
         if task_id is not None and (absence := near_names.absent_task(record.run.run_id, known, task_id)):
             raise InputError(absence)

@@ -28,10 +28,15 @@ from temporal_airflow.settings import load_settings
 from temporal_airflow.tasks.slots import ProcessTemplate
 from waiting import until
 
+TYPES = {
+    name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
+    for name, kind in identifiers.SEARCH_ATTRIBUTES.items()
+}
+
 
 @pytest_asyncio.fixture
 async def bare(connection: Connection, template: ProcessTemplate, tmp_path: Path) -> AsyncIterator[RunBench]:
-    """A bench in a namespace that nobody has given search attributes."""
+    """A bench in a namespace of its own, which nobody has given search attributes."""
     namespace = f"bare-{uuid.uuid4().hex[:8]}"
     await connection.client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=86400))
@@ -51,11 +56,19 @@ async def bare(connection: Connection, template: ProcessTemplate, tmp_path: Path
     assert await bench.failed_workflow_tasks() == []
 
 
-@pytest.fixture(params=["with search attributes", "without"])
-def place(request: pytest.FixtureRequest) -> RunBench:
-    """A bench of each kind."""
-    found: RunBench = request.getfixturevalue("bench" if request.param != "without" else "bare")
-    return found
+@pytest_asyncio.fixture(params=["with search attributes", "without"])
+async def place(request: pytest.FixtureRequest, bare: RunBench) -> RunBench:
+    """A bench in a namespace of its own, of each kind."""
+    if request.param != "without":
+        await give_search_attributes(bare)
+    return bare
+
+
+async def give_search_attributes(bench: RunBench) -> None:
+    await bench.temporal.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=bench.temporal.namespace, search_attributes=TYPES)
+    )
+    bench.temporal = Client(**bench.temporal.config())  # one that hasn't looked yet
 
 
 async def start_queued(bench: RunBench, file: str, dag_id: str) -> str:
@@ -180,15 +193,8 @@ async def test_runs_from_before_there_were_search_attributes_are_listed_with_the
     async with bare.worker():
         before = await bare.start("many.py", "echoes", conf={"number": 1})
         await bare.end(before)
-        types = {
-            name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}")
-            for name, kind in identifiers.SEARCH_ATTRIBUTES.items()
-        }
         assert await search_attributes.missing(bare.temporal) == identifiers.SEARCH_ATTRIBUTES
-        await bare.temporal.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=bare.temporal.namespace, search_attributes=types)
-        )
-        bare.temporal = Client(**bare.temporal.config())  # one that hasn't looked yet
+        await give_search_attributes(bare)
         after = await bare.start("many.py", "echoes", conf={"number": 1})
         await bare.end(after)
 

@@ -20,14 +20,17 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import pytest_asyncio
 
 from run_bench import DAGS_FOLDER, EndedRun, RunBench
+from temporal_airflow import run_starting
 from temporal_airflow.connection import connect
 from temporal_airflow.dev_server.binary import find_binary, read_version
 from temporal_airflow.dev_server.launch import ServerFiles, read_state
@@ -249,7 +252,11 @@ async def test_what_a_task_had_its_run_remember_outlives_a_killed_worker(stage: 
     assert next_try == same_try_again
 
 
-async def test_a_task_that_is_cleared_while_its_worker_is_lost_runs_anew(stage: Stage) -> None:
+async def test_a_task_that_is_cleared_while_its_worker_is_lost_runs_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # for so long the server may leave the run to the killed worker
+    monkeypatch.setattr(run_starting, "WORKFLOW_TASK_TIMEOUT", timedelta(seconds=5))
     worker = stage.start_worker()
     workflow_id = await stage.bench.start("losses.py", "one_waits", limits={"heartbeat_timeout": SHORT_TIMEOUT})
     await until("the task runs", lambda: stage.ran()["waits"] == 1)

@@ -34,8 +34,9 @@ def status(
 async def _status(run: str, task: str | None, output: options.Output, *, why: bool) -> ExitCode:
     async with connected() as (_, client):
         workflow_id = await client.find(run)
-        record = _only(await client.record(workflow_id), task)
-        explanations = await client.explain(workflow_id, task) if why else None
+        whole = await client.record(workflow_id)
+        record = _only(whole, task)
+        explanations = await client.explain(workflow_id, whole, task) if why else None
     if output == options.Output.JSON:
         shown = run_json(record)
         print_json(with_why(shown, explanations) if explanations else shown)
