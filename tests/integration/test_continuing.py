@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
+import pytest
 from airflow.utils.state import DagRunState
 
 from run_bench import RunBench, label
 from temporal_airflow import identifiers, search_attributes
 from temporal_airflow.models import AttemptReports
-from waiting import until
+from temporal_airflow.workflows.continuation import Continuation
+from waiting import PATIENCE, until
 
 OUTLASTING = "outlasting.py"
 SHORT = {"continue_from_events": 25}
@@ -122,6 +127,22 @@ async def test_a_cancellation_that_comes_with_what_lets_a_run_go_on_is_not_lost(
     async with bench.worker():
         ended = await bench.end(run)
     assert ended.state == "failed"
+
+
+async def test_a_stop_that_is_due_when_a_run_goes_on_is_not_lost(
+    bench: RunBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_enough = threading.Event()
+    is_wanted = property(lambda continuation: long_enough.is_set() and continuation._continued == 0)
+    monkeypatch.setattr(Continuation, "is_wanted", is_wanted)
+    async with bench.worker():
+        run = await bench.start(OUTLASTING, "maps_widely", conf={"width": 12}, limits=IN_BATCHES)
+        await until("the long task runs", lambda: "3" in bench.notes("ones"))
+        long_enough.set()
+        await bench.client.cancel(run)
+        async with asyncio.timeout(PATIENCE):
+            ended = await bench.end(run)
+    assert (ended.state, ended.states["one[3]"]) == ("failed", "failed")
 
 
 async def test_a_batch_that_is_ended_from_outside_is_run_again(bench: RunBench) -> None:

@@ -59,13 +59,14 @@ class Batches:
         progress = execution.progress
         self._begun = progress.batches_begun if progress else 0
         self._beginning: set[str] = set()
+        self._stopping = 0
         if progress and progress.compressed_batches:
             self._resume(_batches.validate_json(zlib.decompress(progress.compressed_batches)))
 
     @property
     def busy(self) -> bool:
-        """Whether something has not been handed over to a batch that has begun."""
-        return bool(self._gathered or self._beginning)
+        """Whether something has yet to be told to a batch, or handed over to one: a later execution wouldn't."""
+        return bool(self._gathered or self._beginning or self._stopping)
 
     @property
     def open(self) -> tuple[str, ...]:
@@ -114,6 +115,7 @@ class Batches:
         batch = self._batch_of.get(command.key)
         if batch is None:
             return False
+        self._stopping += 1
         asyncio.create_task(self._stop(batch, self._open[batch][command.key]), name="stop an attempt")  # noqa: RUF006
         return True
 
@@ -132,6 +134,8 @@ class Batches:
             await workflow.get_external_workflow_handle(batch).signal(identifiers.STOP_SIGNAL, attempt)
         except FailureError as error:  # it has ended, and told so
             workflow.logger.info("Batch %s has nothing left to stop: %s", batch, error)
+        finally:
+            self._stopping -= 1
 
     async def _linger(self) -> None:
         await workflow.sleep(GATHERING, summary="gathers tasks")
