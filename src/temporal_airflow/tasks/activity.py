@@ -350,8 +350,8 @@ class _OfActivity:
     """What the activity that runs now is told from outside."""
 
     def is_ours(self) -> bool:
-        """Whether it is stopped, if at all, by somebody who waits for what it says."""
-        return activity.cancellation_details() is None or _may_stop_gently()
+        """Whether whoever stops it waits for what it says; else the server, or this process, has done with it."""
+        return _may_stop_gently()
 
     def is_worker_stopping(self) -> bool:
         """Whether the worker takes nothing new."""
