@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import psutil
 from temporalio.api.enums.v1 import EventType
@@ -149,11 +148,3 @@ async def test_a_worker_that_stops_loses_only_what_runs(bench: RunBench) -> None
     assert [(index, [each.reason for each in losses]) for index, losses in lost.items()] == [
         (0, ["the worker was shut down"])
     ]
-
-
-async def test_a_run_with_series_replays_at_each_step(bench: RunBench) -> None:
-    uncached = replace(bench, settings=bench.settings.model_copy(update={"max_cached_workflows": 0}))
-    async with uncached.worker():
-        ended = await bench.end(await start(bench, 12, waits=[]))
-    assert ended.state == "success"
-    assert ended.xcom("total") == sum(range(12))
