@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 from airflow.utils.state import DagRunState
+from temporalio import workflow
 
 from run_bench import RunBench, label
 from temporal_airflow import identifiers, search_attributes
@@ -132,13 +132,11 @@ async def test_a_cancellation_that_comes_with_what_lets_a_run_go_on_is_not_lost(
 async def test_a_stop_that_is_due_when_a_run_goes_on_is_not_lost(
     bench: RunBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long_enough = threading.Event()
-    is_wanted = property(lambda continuation: long_enough.is_set() and continuation._continued == 0)
-    monkeypatch.setattr(Continuation, "is_wanted", is_wanted)
+    is_wanted = property(lambda run: workflow.cancellation_reason() is not None and run._continued == 0)
+    monkeypatch.setattr(Continuation, "is_wanted", is_wanted)  # from the moment on in which the run is cancelled
     async with bench.worker():
         run = await bench.start(OUTLASTING, "maps_widely", conf={"width": 12}, limits=IN_BATCHES)
         await until("the long task runs", lambda: "3" in bench.notes("ones"))
-        long_enough.set()
         await bench.client.cancel(run)
         async with asyncio.timeout(PATIENCE):
             ended = await bench.end(run)
