@@ -32,6 +32,10 @@ POLLERS = PollerBehaviorAutoscaling()
 """As many calls wait for work as the server says there is work for: one when idle, so that an idle worker costs little,
 and many in a burst. A server that doesn't say leaves it at five, as the SDK has it by default."""
 
+UNCACHED_WORKFLOW_TASKS = 1
+"""The same for a worker that keeps no run in memory: the SDK drops one then whenever another has done a step, and what
+that one was about to answer is lost until its workflow task times out."""
+
 STICKY_TIMEOUT = timedelta(seconds=3)
 """How long a run waits for the worker that has it in memory before any worker may take it: the SDK's 10 s would be
 added to every recovery from a lost worker."""
@@ -128,7 +132,7 @@ def _build_workers(
         task_queue=task_queue,
         workflows=workflow_classes(),
         max_cached_workflows=settings.max_cached_workflows,
-        max_concurrent_workflow_tasks=WORKFLOW_TASKS,
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS if settings.max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
         workflow_task_poller_behavior=POLLERS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.utils.state import DagRunState
+from airflow.utils.state import DagRunState, TaskInstanceState
+from temporalio.worker import Worker
 
 from run_bench import RunBench, label
+from temporal_airflow.client import now
 from temporal_airflow.exceptions import InputError
-from temporal_airflow.models import ClearTasks, DagExecutionResult, MarkRun, MarkTask
+from temporal_airflow.models import ClearTasks, DagExecutionResult, MarkRun, MarkTask, TaskExecutionResult
 from temporal_airflow.run_reader import RunReader
-from waiting import until
+from temporal_airflow.worker import workflow_classes
+from waiting import PATIENCE, until
 
 OPERATED = "operated.py"
 
@@ -280,6 +283,23 @@ async def test_a_run_is_cancelled_while_a_task_waits(bench: RunBench, dag_id: st
         await bench.client.cancel(run)
         ended = await bench.end(run)
     assert (ended.state, ended.states[task]) == ("failed", "failed" if state == "deferred" else "skipped")
+
+
+async def test_a_run_that_is_cancelled_as_an_attempt_ends_hears_of_both(bench: RunBench) -> None:
+    async with Worker(bench.temporal, task_queue=bench.task_queue, workflows=workflow_classes()):
+        run = await bench.start(OPERATED, "holds")
+
+        async def is_scheduled() -> bool:
+            described = await bench.temporal.get_workflow_handle(run).describe()
+            return len(described.raw_description.pending_activities) == 1
+
+        await until("the attempt waits for a worker", is_scheduled)
+    await bench.client.cancel(run)
+    attempt = bench.temporal.get_async_activity_handle(workflow_id=run, run_id=None, activity_id="holds/1")
+    await attempt.complete(TaskExecutionResult(state=TaskInstanceState.SUCCESS, start_date=now(), end_date=now()))
+    async with bench.worker(), asyncio.timeout(PATIENCE):
+        ended = await bench.end(run)
+    assert (ended.state, ended.states) == ("failed", {"holds": "failed", "then": "skipped"})
 
 
 async def test_a_terminated_run_leaves_no_process_beyond_the_heartbeat_timeout(bench: RunBench) -> None:

@@ -1,7 +1,8 @@
-"""How a run starts activities: where they run, and how long they may take. It must not know what they are for."""
+"""How a run starts and stops activities: where they run, and for how long. It must not know what they are for."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -69,6 +70,16 @@ class Activities:
         if not self._routing.route_queues:
             return base
         return identifiers.task_queue(base, airflow_queue, self._routing.task_queues)
+
+
+def stop(handle: workflow.ActivityHandle[Any]) -> None:
+    """Cancel an activity, unless its end is among what this activation brings: a cancelled handle would hide that."""
+    asyncio.create_task(_stop(handle), name="stop an activity")  # noqa: RUF006  # the SDK keeps the tasks of a run
+
+
+async def _stop(handle: workflow.ActivityHandle[Any]) -> None:
+    await workflow.wait_condition(lambda: True)  # by then all ends have been heard
+    handle.cancel()
 
 
 def activity_id(attempt: TaskExecutionInput) -> str:

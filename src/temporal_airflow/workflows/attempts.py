@@ -28,6 +28,7 @@ from temporal_airflow.workflows.activities import (
     activity_id,
     not_ended,
     priority_of,
+    stop,
 )
 from temporal_airflow.workflows.inbox import Inbox
 from temporal_airflow.workflows.series import Series
@@ -124,14 +125,15 @@ class Attempts:
         """Stop what runs for a task instance.
 
         Returns:
-            Whether it has not just ended.
+            Whether anything does.
         """
         if self._series.stop(command):
             return True
         if (handle := self._running.get(command.key)) is None:
             return False
         self._waiting.discard(command.key)
-        return bool(handle.cancel())
+        stop(handle)
+        return True
 
     def _attempt_ended(self, command: StartTask, handle: workflow.ActivityHandle[TaskExecutionResult]) -> None:
         if handle.cancelled():

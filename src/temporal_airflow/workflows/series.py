@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, CancelledError
 from temporal_airflow import identifiers
 from temporal_airflow.engine.events import AttemptLost, StartTask, StopTask, TaskKey, TaskStopped
 from temporal_airflow.models import AttemptSeries, OpenSeries, RunLimits, SeriesReport
-from temporal_airflow.workflows.activities import ONE_ATTEMPT, Activities, activity_id, not_ended, priority_of
+from temporal_airflow.workflows.activities import ONE_ATTEMPT, Activities, activity_id, not_ended, priority_of, stop
 from temporal_airflow.workflows.inbox import Inbox
 from temporal_airflow.workflows.reports import event_of
 
@@ -130,7 +130,7 @@ class Series:
         series.stopping.update(each for each, begun in series.attempts.items() if begun.key == command.key)
         if series.handle is not None and not series.told_to_look:
             series.told_to_look = True
-            series.handle.cancel()  # an activity hears this once: from then on it asks which of them it is
+            stop(series.handle)  # an activity hears this once: from then on it asks which of them it is
         return True
 
     def stopping(self, name: str) -> list[str]:
