@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from temporal_airflow import identifiers
-from temporal_airflow.capacity.pool_worker import build_pool_worker
+from temporal_airflow.capacity.pool_worker import UNCACHED_WORKFLOW_TASKS, build_pool_worker
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
@@ -31,10 +31,6 @@ deadlock detector counts waiting too, and a step may take 0.5 s."""
 POLLERS = PollerBehaviorAutoscaling()
 """As many calls wait for work as the server says there is work for: one when idle, so that an idle worker costs little,
 and many in a burst. A server that doesn't say leaves it at five, as the SDK has it by default."""
-
-UNCACHED_WORKFLOW_TASKS = 1
-"""The same for a worker that keeps no run in memory: the SDK drops one then whenever another has done a step, and what
-that one was about to answer is lost until its workflow task times out."""
 
 STICKY_TIMEOUT = timedelta(seconds=3)
 """How long a run waits for the worker that has it in memory before any worker may take it: the SDK's 10 s would be

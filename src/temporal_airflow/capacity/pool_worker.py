@@ -18,6 +18,10 @@ from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
 STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a pool waits for the worker that has it in memory: all runs that use it would wait with it."""
 
+UNCACHED_WORKFLOW_TASKS = 1
+"""How many workflow tasks at once a worker takes that keeps no workflow in memory: the SDK drops a workflow then
+whenever another has done a step, and what that one was about to answer is lost until its workflow task times out."""
+
 LEAVING = timedelta(seconds=1)
 """For what a worker does for pools when it stops; another one does it again."""
 
@@ -36,6 +40,7 @@ async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker
         workflows=[KeepAirflowPoolWorkflow],
         activities=[HolderCheck(client).find_closed_airflow_runs],
         max_cached_workflows=max_cached_workflows,
+        max_concurrent_workflow_tasks=None if max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
