@@ -15,13 +15,11 @@ from typing import Any, TypeVar
 from airflow.utils.state import DagRunState
 from temporalio.client import (
     Client,
-    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import (
     answering,
@@ -64,6 +62,7 @@ from temporal_airflow.pausing import PauseOutcome
 from temporal_airflow.reasons import Explanations
 from temporal_airflow.run_actions import RunActions
 from temporal_airflow.run_filters import RunFilter
+from temporal_airflow.run_finding import RunFinder
 from temporal_airflow.run_list import RunList
 from temporal_airflow.run_reader import RunReader, is_unanswered
 from temporal_airflow.run_starting import start_run
@@ -96,6 +95,7 @@ class DagRunClient:
     def __init__(self, client: Client) -> None:
         self.temporal = client
         self._reader = RunReader(client)
+        self._finder = RunFinder(client)
         self._actions = RunActions(client, self._reader)
 
     async def start(
@@ -158,16 +158,7 @@ class DagRunClient:
 
     async def open_run_of(self, dag_id: str, run_id: str) -> str | None:
         """The workflow id of this run if it is open; None if there is none or it has ended."""
-        workflow_id = identifiers.workflow_id(dag_id, run_id)
-        try:
-            description = await self._handle(workflow_id).describe()
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        memo = await description.memo()
-        same = (memo.get("dag_id"), memo.get("run_id")) == (dag_id, run_id)
-        return workflow_id if same and description.status == WorkflowExecutionStatus.RUNNING else None
+        return await self._finder.open_run_of(dag_id, run_id)
 
     async def find(self, reference: str) -> str:
         """The workflow id of a run as a user names it.
@@ -175,19 +166,7 @@ class DagRunClient:
         Raises:
             DagRunNotFoundError: if the server doesn't know it.
         """
-        pair = identifiers.split_run_reference(reference)
-        workflow_id = identifiers.workflow_id(*pair) if pair else reference
-        try:
-            description = await self._describe(workflow_id, reference)
-        except DagRunNotFoundError as error:
-            raise DagRunNotFoundError(await self._explain_unknown(reference)) from error
-        memo = await description.memo()
-        if pair and (memo.get("dag_id"), memo.get("run_id")) != pair:
-            raise DagRunNotFoundError(
-                f"No run {reference!r}: its workflow id {workflow_id!r} belongs to run {memo.get('run_id')!r} of DAG "
-                f"{memo.get('dag_id')!r}."
-            )
-        return workflow_id
+        return await self._finder.find(reference)
 
     async def record(self, workflow_id: str) -> DagRunRecord:
         """A run and its task instances as they are now: tasks that no worker has taken yet are queued."""
@@ -244,7 +223,7 @@ class DagRunClient:
         for triggered in (await self.result(workflow_id)).triggered_runs:
             started = identifiers.workflow_id(triggered.dag_id, triggered.run_id)
             with contextlib.suppress(DagRunNotFoundError):  # it was refused
-                memo = await (await self._describe(started, started)).memo()
+                memo = await (await self._finder.describe(started)).memo()
                 if identifiers.starting_run(memo) == workflow_id and triggered not in found:
                     found.append(triggered)
         return found
@@ -268,7 +247,7 @@ class DagRunClient:
 
     async def is_open(self, workflow_id: str) -> bool:
         """Whether a run has not ended yet."""
-        description = await self._describe(workflow_id, workflow_id)
+        description = await self._finder.describe(workflow_id)
         return description.status == WorkflowExecutionStatus.RUNNING
 
     async def settle(self, workflow_id: str) -> bool:
@@ -280,7 +259,7 @@ class DagRunClient:
             Whether the run is still open.
         """
         for _ in range(round(SETTLE_PATIENCE / SETTLE_LOOK)):
-            description = await self._describe(workflow_id, workflow_id)
+            description = await self._finder.describe(workflow_id)
             raw = description.raw_description
             if description.status != WorkflowExecutionStatus.RUNNING:
                 return False
@@ -412,7 +391,7 @@ class DagRunClient:
 
     async def known_runs(self) -> list[tuple[str, str]]:
         """DAG id and run id of some runs there are, open ones first."""
-        return await run_list.known_runs(self.temporal)
+        return await self._finder.known()
 
     async def _answered(self, workflow_id: str, asking: Awaitable[T]) -> T:
         """What a run answers to a query.
@@ -439,10 +418,10 @@ class DagRunClient:
         )
 
     async def _task_queue_of(self, workflow_id: str) -> str:
-        return (await self._describe(workflow_id, workflow_id)).task_queue
+        return (await self._finder.describe(workflow_id)).task_queue
 
     async def _explain_existing(self, workflow_id: str, dag_id: str, run_id: str) -> str:
-        memo = await (await self._describe(workflow_id, workflow_id)).memo()
+        memo = await (await self._finder.describe(workflow_id)).memo()
         owner = (memo.get("dag_id"), memo.get("run_id"))
         if owner != (dag_id, run_id):
             return (
@@ -456,24 +435,6 @@ class DagRunClient:
         except DagRunNotFoundError:
             state = "ended from outside"
         return f"Run {run_id!r} of DAG {dag_id!r} exists already: {state}. Choose another --run-id."
-
-    async def _explain_unknown(self, reference: str) -> str:
-        known = await self.known_runs()
-        names = {"/".join(pair) for pair in known} if "/" in reference else {identifiers.workflow_id(*k) for k in known}
-        return (
-            f"No run {reference!r} is known to the server{near_names.did_you_mean(reference, names)}. "
-            "`temporal-airflow list` shows the runs there are."
-        )
-
-    async def _describe(self, workflow_id: str, reference: str) -> WorkflowExecutionDescription:
-        try:
-            return await self._handle(workflow_id).describe()
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                raise DagRunNotFoundError(
-                    f"No run {reference!r} is known to the server. `temporal-airflow list` shows the runs there are."
-                ) from error
-            raise
 
     def _handle(self, workflow_id: str) -> WorkflowHandle[object, DagExecutionResult]:
         return self.temporal.get_workflow_handle(workflow_id, result_type=DagExecutionResult)
