@@ -37,6 +37,7 @@ REPRESENTATIVE = (
     "example_short_circuit_operator",
     "example_trigger_controller_dag",
     "is_in_second_bundle",
+    "is_listened_to",
     "is_packaged",
     "keeps_task_state",
     "looks_into_backends",

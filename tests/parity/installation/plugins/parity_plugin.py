@@ -78,7 +78,7 @@ class Listens:
 
     @hookimpl
     def on_starting(self, component):
-        self.told.append(f"starting {type(component).__name__}")
+        self.told[:] = [f"starting {type(component).__name__}"]  # a process of ours may run tasks one after the other
 
     @hookimpl
     def before_stopping(self, component):
