@@ -124,6 +124,9 @@ MODULE_OF_FILE = re.compile(r"\bunusual_prefix_[0-9a-f]{40}_")
 """What Airflow puts before the name of a DAG file's module: a hash of the file's path."""
 
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
+PARQUET = re.compile(r"\b50415231[0-9A-F]*50415231\b")
+"""A pandas frame as Airflow pushes it: the file names the releases that wrote it. What a task pulls is compared."""
+
 OWN_URL = re.compile(r"http://127\.0\.0\.1:\d+(?=/dags/)")
 """Where the API server of a recording is; links of ours have no server."""
 TIME = re.compile(
@@ -163,6 +166,7 @@ class Normaliser:
         for folder, name in sorted(self.folders.items(), key=lambda item: -len(item[0])):
             text = text.replace(folder, name)
         text = OWN_URL.sub("", text)
+        text = PARQUET.sub("<parquet>", text)
         text = UUID.sub("<uuid>", text)
         text = MODULE_OF_FILE.sub("unusual_prefix_<hash>_", text)
         text = ADDRESS.sub("at <address>", text)

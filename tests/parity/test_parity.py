@@ -50,6 +50,7 @@ REPRESENTATIVE = (
     "passes_xcoms",
     "processes_end",
     "pulls_in_every_form",
+    "pushes_arrays_and_frames",
     "reads_what_outlives_runs",
     "renders",
     "renders_in_its_own_environment",
