@@ -103,6 +103,12 @@ with DAG("task_outcomes", schedule=None) as dag:
     def killed():
         os.kill(os.getpid(), signal.SIGKILL)
 
+    @task
+    def outgrows_its_group():
+        group = Path((SCRATCH / "group").read_text())
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        return len(bytearray(b"x") * (256 << 20))
+
     @task(execution_timeout=timedelta(seconds=1))
     def slow():
         time.sleep(600)
@@ -189,6 +195,7 @@ with DAG("task_outcomes", schedule=None) as dag:
         soft_exit,
         crashing,
         killed,
+        outgrows_its_group,
         slow,
         many_small,
         secretive,

@@ -55,6 +55,7 @@ REPRESENTATIVE = (
     "renders",
     "renders_in_its_own_environment",
     "retries",
+    "runs_out_of_memory",
     "sensors_return_values",
     "starts_in_triggers",
     "stores_xcoms_as_objects",

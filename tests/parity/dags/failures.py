@@ -15,20 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, AirflowTaskTerminated
-from leave_notes import a_dag, await_line, dag_called, note, task_called
-
-SHORT = timedelta(seconds=3)
-"""Longer than the scheduler takes to hear of a process's end: else it takes the next try for a lost one."""
-
-ALL_CALLBACKS = {
-    "on_execute_callback": task_called("execute"),
-    "on_success_callback": task_called("success"),
-    "on_failure_callback": task_called("failure"),
-    "on_retry_callback": task_called("retry"),
-    "on_skipped_callback": task_called("skipped"),
-}
-ON_RUN = {"on_success_callback": dag_called("dag success"), "on_failure_callback": dag_called("dag failure")}
-RETRIED = {"retries": 1, "retry_delay": SHORT, **ALL_CALLBACKS}
+from leave_notes import ALL_CALLBACKS, ON_RUN, RETRIED, SHORT, a_dag, await_line, note
 
 
 @a_dag(**ON_RUN)

@@ -8,7 +8,7 @@ Whatever a run's outcome depends on must not be left to chance: tasks wait for w
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow.sdk import dag
@@ -69,3 +69,17 @@ def dag_called(name: str, *, last: bool = False):
         )
 
     return callback
+
+
+SHORT = timedelta(seconds=3)
+"""Longer than the scheduler takes to hear of a process's end: else it takes the next try for a lost one."""
+
+ALL_CALLBACKS = {
+    "on_execute_callback": task_called("execute"),
+    "on_success_callback": task_called("success"),
+    "on_failure_callback": task_called("failure"),
+    "on_retry_callback": task_called("retry"),
+    "on_skipped_callback": task_called("skipped"),
+}
+ON_RUN = {"on_success_callback": dag_called("dag success"), "on_failure_callback": dag_called("dag failure")}
+RETRIED = {"retries": 1, "retry_delay": SHORT, **ALL_CALLBACKS}
