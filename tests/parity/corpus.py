@@ -42,10 +42,8 @@ UNFORESEEABLE: dict[str, str] = {
     "asset_with_extra_from_classic_operator": _RIVALS,
     "read_asset_event": _RIVALS,
     "example_sensors": "removes and creates a file side by side; ends only if the removal comes first",
-    "example_weekday_branch_operator": "branches on the day of the week on which it runs",
-    "example_branch_datetime_operator_2": "branches on the time of day at which it runs",
 }
-"""DAGs that a record can't foretell. ``compare --side-by-side`` compares them; the last two agree nearly any time."""
+"""DAGs that a record can't foretell. ``compare --side-by-side`` compares them."""
 
 
 PRECEDING: dict[str, str] = {"example_external_task_marker_child": "example_external_task_marker_parent"}
