@@ -24,7 +24,7 @@ from benchmarks.installation import HOME, TASK_ENVIRONMENT
 from benchmarks.measured import Measured, latency_of, load
 from benchmarks.processes import Tree
 from benchmarks.shapes import DAGS, SHAPES, Shape
-from parity.database import Database, free_ports, install_drivers, open_database, running
+from parity.database import DRIVERS, Database, free_ports, install, open_database, running
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 START_PATIENCE = 240.0
@@ -153,7 +153,7 @@ def open_airflow() -> Iterator[StockAirflow]:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
-            "PYTHONPATH": str(install_drivers(home / "drivers")),
+            "PYTHONPATH": str(install(DRIVERS, home / "packages")),
         }
         environment.pop("_AIRFLOW__AS_LIBRARY", None)
         _migrate(home, environment)

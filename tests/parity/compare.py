@@ -29,15 +29,13 @@ AT_ONCE = 4
 RUN_PATIENCE = 240.0
 """Seconds."""
 
-NOT_RECORDED = "needs more than stock Airflow has here: its run did not end"
-
 
 @dataclass
 class Report:
     """What came of a comparison.
 
     Attributes:
-        excluded: why, by DAG.
+        excluded: why, and what stock Airflow says, by DAG.
         errors: what our tasks said that differ.
         chances: what depends on the order of ends, by DAG.
     """
@@ -68,12 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     started = time.monotonic()
     wanted = corpus.with_preceding(options.dag_ids)
-    records = _record_afresh(wanted) if options.side_by_side else _read_records(wanted)
+    records = record.record(wanted) if options.side_by_side else _read_records(wanted)
     with tempfile.TemporaryDirectory(prefix="parity-ours-", ignore_cleanup_errors=True) as folder:
         _use_own_home(Path(folder))
-        report, ends = asyncio.run(
-            _compare(records, Path(folder), options.isolation, side_by_side=options.side_by_side)
-        )
+        report, ends = asyncio.run(_compare(records, Path(folder), options.isolation))
         if options.orders:
             report.chances = _chances(ends)
     print(report.text())
@@ -90,14 +86,6 @@ Records = dict[CorpusDag, dict[str, Any] | None]
 def _read_records(dag_ids: Sequence[str]) -> Records:
     index = corpus.read_index()
     return {index[dag_id]: index[dag_id].record() for dag_id in dag_ids or index}
-
-
-def _record_afresh(dag_ids: Sequence[str]) -> Records:
-    with record.recording() as airflow:
-        dags = record.find_dags(airflow, dag_ids)
-        outcomes = record.run(airflow, dags)
-        everything = dags if dag_ids else corpus.of_corpus(airflow.known_dags())
-        return {dag: outcomes.get(dag.dag_id) for dag in everything}
 
 
 def _use_own_home(folder: Path) -> None:
@@ -117,53 +105,64 @@ def _chances(ends: dict[str, Ends]) -> dict[str, dict[str, set[str]]]:
     return {dag_id: of_dag for dag_id, of_dag in found.items() if of_dag}
 
 
-async def _compare(
-    records: Records, home: Path, isolation: str, *, side_by_side: bool
-) -> tuple[Report, dict[str, Ends]]:
+async def _compare(records: Records, home: Path, isolation: str) -> tuple[Report, dict[str, Ends]]:
     from temporal_airflow.connection import connect
     from temporal_airflow.settings import Settings
 
     from .ours import open_ours
+
+    report = Report()
+    ends: dict[str, Ends] = {}
+    async with connect(Settings(data_folder=home / "data"), ephemeral=True, report=lambda _: None) as connection:
+        for dag in [dag for dag in records if dag.dag_id in corpus.EXCLUDED]:
+            _exclude(dag, records.pop(dag), report)
+        for number, company in enumerate(corpus.companies(records)):
+            scratch, task_queue = home / "scratch", f"parity-{number}"
+            async with open_ours(connection.client, home, scratch, isolation, task_queue=task_queue) as ours:
+                await _compare_company(ours, {dag: records[dag] for dag in company}, home, report)
+            ends |= ours.ends
+    return report, ends
+
+
+async def _compare_company(ours: Any, records: Records, home: Path, report: Report) -> None:
+    """Compare DAGs that one worker runs."""
     from .outcome import normaliser
 
-    report, at_once = Report(), asyncio.Semaphore(AT_ONCE)
-    async with (
-        connect(Settings(data_folder=home / "data"), ephemeral=True, report=lambda _: None) as connection,
-        open_ours(connection.client, home, home / "scratch", isolation) as ours,
-    ):
-        normalise = normaliser(home, home / "scratch")
-        over = {dag.dag_id: asyncio.Event() for dag in records}
+    normalise, at_once = normaliser(home, ours.scratch), asyncio.Semaphore(AT_ONCE)
+    over = {dag.dag_id: asyncio.Event() for dag in records}
 
-        async def one(dag: CorpusDag, expected: dict[str, Any] | None) -> None:
-            reason = corpus.EXCLUDED.get(dag.dag_id) or (not side_by_side and corpus.UNFORESEEABLE.get(dag.dag_id))
-            if reason:
-                report.excluded[dag.dag_id] = reason
-                return
-            if preceding := corpus.PRECEDING.get(dag.dag_id):
-                await over[preceding].wait()
-            async with at_once:
-                await _compare_one(ours, dag, expected, normalise, report)
-            over[dag.dag_id].set()
+    async def one(dag: CorpusDag, expected: dict[str, Any] | None) -> None:
+        if preceding := corpus.PRECEDING.get(dag.dag_id):
+            await over[preceding].wait()
+        async with at_once:
+            await _compare_one(ours, dag, expected, normalise, report)
+        over[dag.dag_id].set()
 
-        await asyncio.gather(*(one(dag, expected) for dag, expected in records.items()))
-    return report, ours.ends
+    await asyncio.gather(*(one(dag, expected) for dag, expected in records.items()))
+
+
+def _exclude(dag: CorpusDag, expected: dict[str, Any] | None, report: Report) -> None:
+    """Only what stock Airflow can't run here is left out."""
+    if expected and expected["state"] == "failed" and expected["errors"]:
+        says = "; ".join(f"{task}: {error}" for task, error in sorted(expected["errors"].items()))
+        report.excluded[dag.dag_id] = f"needs {corpus.EXCLUDED[dag.dag_id]}; under stock Airflow {says}"
+    else:
+        standing = expected and expected["state"]
+        report.different[dag.dag_id] = [Difference(dag.dag_id, None, "run that fails", standing, "left out")]
 
 
 async def _compare_one(ours: Any, dag: CorpusDag, expected: Any, normalise: Any, report: Report) -> None:
-    from temporal_airflow.exceptions import TemporalAirflowError, UnsupportedFeatureError
+    from temporal_airflow.exceptions import TemporalAirflowError
 
     from .outcome import normalised
 
+    if expected is None:
+        report.different[dag.dag_id] = [Difference(dag.dag_id, None, "run", "has no record of it", "not started")]
+        return
     try:
         loaded = await ours.load(dag.dag_id, dag.path)
-    except UnsupportedFeatureError as error:
-        report.excluded[dag.dag_id] = f"refused: {error}"
-        return
     except TemporalAirflowError as error:
         report.different[dag.dag_id] = [Difference(dag.dag_id, None, "loading", "loads", str(error))]
-        return
-    if expected is None:
-        report.excluded[dag.dag_id] = NOT_RECORDED
         return
     try:
         outcome = await asyncio.wait_for(ours.run(loaded), RUN_PATIENCE)

@@ -99,9 +99,20 @@ def open_database() -> Iterator[Database]:
             yield database
 
 
-def install_drivers(folder: Path) -> Path:
-    """Airflow's drivers for this database, in a folder of their own."""
-    command = ["uv", "pip", "install", "-q", "--python", sys.executable, "--target", str(folder), *DRIVERS]
+def install(packages: Sequence[str], folder: Path) -> Path:
+    """Packages without what they depend on, in a folder of their own."""
+    command = [
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        sys.executable,
+        "--no-deps",
+        "--target",
+        str(folder),
+        *packages,
+    ]
     subprocess.run(command, check=True)
     return folder
 

@@ -30,6 +30,7 @@ LOGICAL_DATE = datetime(2024, 2, 5, 4, 5, 6, tzinfo=UTC)
 
 VALUES = {
     "AIRFLOW_CONN_PARITY": "generic://user:secret@host:1234/schema?extra=value",
+    "AIRFLOW_CONN_AWS_DEFAULT": "aws://key:secret@/?region=eu-west-1",
     "AIRFLOW_CONN_FS": "fs://",
     "AIRFLOW_CONN_FS_DEFAULT": "fs://",
     "AIRFLOW_VAR_PARITY": "a variable",
@@ -74,6 +75,15 @@ def _settings(home: Path) -> dict[str, str]:
         "AIRFLOW__STANDARD__VENV_INSTALL_METHOD": "pip",
         "AIRFLOW__WORKERS__SECRETS_BACKEND": "parity_secrets.OfWorkers",
         "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS": json.dumps(of_workers),
+    }
+
+
+def of_one_folder(folder: Path) -> dict[str, str]:
+    """Settings in the place of the corpus's for an Airflow that knows the DAGs of one folder."""
+    bundle = {"name": BUNDLE_NAME, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder), "refresh_interval": 0}}
+    return {
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
     }
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ import httpx
 
 from . import outcome
 from .answers import answer_to
-from .database import Database, free_ports, install_drivers, open_database, running
+from .database import DRIVERS, Database, free_ports, install, open_database, running
 from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
 from .outcome import Outcome, Span, TaskOutcome
 
@@ -155,6 +155,16 @@ class Oracle:
     def import_errors(self) -> dict[str, str]:
         return {row["filename"]: row["stacktrace"] for row in self.database.query("select * from import_error")}
 
+    def hasten_retries(self, dag_ids: Collection[str]) -> None:
+        """Let tasks that have waited for a retry for a moment wait no longer."""
+        for dag_id in dag_ids:
+            self.database.execute(
+                "update task_instance set end_date = end_date - interval '1 day' "
+                f"where {OF_RUN} and state = 'up_for_retry' "
+                f"and end_date between now() - interval '1 hour' and now() - interval '{TIME_TO_THINK} seconds';",
+                dag_id=dag_id,
+            )
+
     def abandon(self, dag_id: str) -> None:
         """Stop the run of a DAG that doesn't end."""
         self.http.patch(f"{self.url}/api/v2/dags/{dag_id}/dagRuns/{RUN_ID}", json={"state": "failed"})
@@ -236,13 +246,16 @@ class Oracle:
 
 
 @contextmanager
-def open_oracle(home: Path, scratch: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Oracle]:
+def open_oracle(
+    home: Path, scratch: Path, settings: Mapping[str, str] = MappingProxyType({}), packages: Sequence[str] = ()
+) -> Iterator[Oracle]:
     """Bring up a new Airflow in an empty folder.
 
     Args:
         home: that folder.
         scratch: where DAGs leave notes.
         settings: environment variables in the place of the corpus's.
+        packages: that it has beyond those of our environment.
     """
     port, *log_ports = free_ports(3)
     url = f"http://127.0.0.1:{port}"
@@ -250,7 +263,7 @@ def open_oracle(home: Path, scratch: Path, settings: Mapping[str, str] = Mapping
         database = stack.enter_context(open_database())
         environment = {**shared_environment(home), **TUNED, **_addresses(url, port, log_ports), **settings}
         environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = database.url
-        environment["PYTHONPATH"] += f"{os.pathsep}{install_drivers(home / 'drivers')}"
+        environment["PYTHONPATH"] += f"{os.pathsep}{install([*DRIVERS, *packages], home / 'packages')}"
         _run(home, environment, "db", "migrate")
         database.execute(NOTE_TRANSITIONS)
         for component in COMPONENTS:

@@ -66,6 +66,7 @@ class Ours:
 
     Attributes:
         scratch: where DAGs leave notes.
+        task_queue: which assets are known is kept for each.
         errors: what failed tasks said, by DAG and task: not compared, but it explains a difference.
         ends: how everything ended, by DAG: to be played in other orders.
     """
@@ -73,6 +74,7 @@ class Ours:
     temporal: Client
     template: ProcessTemplate
     scratch: Path
+    task_queue: str = TASK_QUEUE
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
     ends: dict[str, Ends] = field(default_factory=dict)
 
@@ -93,7 +95,7 @@ class Ours:
         dag_id = loaded.run.dag_id
         (self.scratch / dag_id).mkdir(parents=True, exist_ok=True)
         client = DagRunClient(self.temporal)
-        workflow_id = await client.start(loaded, task_queue=TASK_QUEUE, route_queues=False)
+        workflow_id = await client.start(loaded, task_queue=self.task_queue, route_queues=False)
         answering = asyncio.create_task(_answer_people(client, workflow_id, dag_id))
         result = await client.result(workflow_id)
         answering.cancel()
@@ -118,6 +120,8 @@ async def open_ours(
     scratch: Path,
     isolation: str = "fork",
     settings: Mapping[str, str] = MappingProxyType({}),
+    *,
+    task_queue: str = TASK_QUEUE,
 ) -> AsyncIterator[Ours]:
     """Bring up a worker and its task processes.
 
@@ -127,14 +131,15 @@ async def open_ours(
         scratch: where DAGs leave notes.
         isolation: the setting of that name.
         settings: environment variables in the place of the corpus's.
+        task_queue: for its runs and tasks.
     """
     of_worker = Settings(data_folder=home / "data", concurrency=CONCURRENCY, drain_timeout=0)
     environment = shared_environment(home) | {"AIRFLOW__TEMPORAL__ISOLATION": isolation, **settings}
     async with ProcessTemplate.start(environment) as template:
         import_scheduling_code()
         await template.ready()
-        async with run_worker(client, template, of_worker, TASK_QUEUE):
-            yield Ours(client, template, scratch)
+        async with run_worker(client, template, of_worker, task_queue):
+            yield Ours(client, template, scratch, task_queue)
 
 
 async def _answer_people(client: DagRunClient, workflow_id: str, dag_id: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from temporal_airflow.tasks.bundles import BUNDLE_NAME, LOCAL_BUNDLE
+from .environment import of_one_folder
 
 FOLDER = Path(__file__).parent
 DAGS = FOLDER / "clearing_dags"
@@ -30,12 +30,7 @@ class Stands(NamedTuple):
     try_number: int
 
 
-ENVIRONMENT = {
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
-        [{"name": BUNDLE_NAME, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(DAGS), "refresh_interval": 0}}]
-    ),
-}
+ENVIRONMENT = of_one_folder(DAGS)
 """Of both sides, in the place of the corpus's."""
 
 

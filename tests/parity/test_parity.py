@@ -16,7 +16,7 @@ import pytest_asyncio
 from temporal_airflow.connection import Connection
 
 from .comparison import differences
-from .corpus import read_index
+from .corpus import EXCLUDED, read_index
 from .ends import Ends
 from .orders import chances
 from .ours import Ours, open_ours
@@ -114,6 +114,14 @@ async def test_a_run_is_what_airflow_makes_of_it(dag_id: str, runs: Runs) -> Non
 async def test_a_run_is_the_same_in_whatever_order_its_attempts_end(dag_id: str, runs: Runs) -> None:
     _, ends = await runs[dag_id]
     assert chances(ends, ORDERS_BY_CHANCE) == {}
+
+
+@pytest.mark.parametrize("dag_id", EXCLUDED)
+def test_what_is_left_out_fails_under_airflow_itself(dag_id: str) -> None:
+    recorded = read_index()[dag_id].record()
+    assert recorded is not None, f"no record: uv run python -m tests.parity.record {dag_id}"
+    assert recorded["state"] == "failed"
+    assert recorded["errors"].keys() == {task for task, ti in recorded["tasks"].items() if ti["state"] == "failed"}
 
 
 def test_the_packaged_dag_is_that_of_its_sources() -> None:

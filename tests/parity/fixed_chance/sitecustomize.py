@@ -1,14 +1,14 @@
 """Python starts with this file when its folder is on PYTHONPATH: chance falls the same way in every process.
 
-Some of Airflow's example DAGs choose at random, or by the day and the time at which they run. Both sides of a
-comparison get the same dice and, for what looks at the calendar, the same moment.
+Some of Airflow's example DAGs choose at random, or by the day and the time at which they run; one waits for an hour.
+Both sides of a comparison get the same dice, for what looks at the calendar the same moment, and no long waits.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TypeVar
@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOMENT = datetime(2024, 2, 6, 16, 5, 6, tzinfo=UTC)
 """A Tuesday afternoon."""
 
+LONGEST_WAIT = timedelta(minutes=1)
+
+WAITS_FOR_MOMENT = "airflow.providers.standard.triggers.temporal"
 LOOK_AT_CALENDAR = (
     "airflow.providers.standard.operators.datetime",
     "airflow.providers.standard.operators.weekday",
@@ -50,10 +53,21 @@ def stop_clock(module: Any) -> None:
     module.timezone = Stopped(module.timezone)
 
 
+def shorten_waits(module: Any) -> None:
+    start = module.DateTimeTrigger.__init__
+
+    def start_soon(trigger: Any, moment: Any = None, **arguments: Any) -> None:
+        is_moment = isinstance(moment, datetime) and moment.tzinfo
+        start(trigger, min(moment, datetime.now(UTC) + LONGEST_WAIT) if is_moment else moment, **arguments)
+
+    module.DateTimeTrigger.__init__ = start_soon
+
+
 random.choice = choice  # type: ignore[assignment]
 random.randint = randint
 if find_spec("wrapt"):  # in other interpreters there is neither this nor Airflow
     from wrapt import register_post_import_hook
 
+    register_post_import_hook(shorten_waits, WAITS_FOR_MOMENT)
     for name in LOOK_AT_CALENDAR:
         register_post_import_hook(stop_clock, name)
