@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .ends import Ends
 
 AT_ONCE = 4
-RUN_PATIENCE = 240.0
-"""Seconds."""
 
 
 @dataclass
@@ -165,7 +163,7 @@ async def _compare_one(ours: Any, dag: CorpusDag, expected: Any, normalise: Any,
         report.different[dag.dag_id] = [Difference(dag.dag_id, None, "loading", "loads", str(error))]
         return
     try:
-        outcome = await asyncio.wait_for(ours.run(loaded), RUN_PATIENCE)
+        outcome = await asyncio.wait_for(ours.run(loaded), record.RUN_PATIENCE)
     except Exception as error:  # noqa: BLE001  # whatever went wrong with one DAG, the others are still compared
         report.different[dag.dag_id] = [Difference(dag.dag_id, None, "run", expected["state"], repr(error))]
         return
