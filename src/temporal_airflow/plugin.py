@@ -22,6 +22,7 @@ from temporalio.worker import ReplayerConfig, Worker, WorkerConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from temporal_airflow.capacity.pool_worker import build_pool_worker
+from temporal_airflow.capacity.slot_post import SlotPost
 from temporal_airflow.data_converter import DATA_CONVERTER, WirePayloadConverter
 from temporal_airflow.engine.airflow_library import use_as_library
 from temporal_airflow.exceptions import InputError, SettingsError
@@ -68,7 +69,8 @@ class TemporalAirflowPlugin(SimplePlugin):
         activities = TaskActivities(config["client"], self._settings.large_xcom_path)
         self._activities[config["task_queue"]] = activities
         config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
-        config["activities"] = [*config.get("activities", ()), *activities.functions]
+        post = SlotPost(config["client"])
+        config["activities"] = [*config.get("activities", ()), *activities.functions, post.tell_airflow_pool]
         if config.get("max_concurrent_workflow_tasks") is None:
             config["max_concurrent_workflow_tasks"] = WORKFLOW_TASKS
         if config.get("max_concurrent_activities") is None:

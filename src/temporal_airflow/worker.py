@@ -16,6 +16,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from temporal_airflow import identifiers
 from temporal_airflow.capacity.pool_worker import UNCACHED_WORKFLOW_TASKS, build_pool_worker
+from temporal_airflow.capacity.slot_post import SlotPost
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import ServerError
 from temporal_airflow.settings import Settings
@@ -23,10 +24,10 @@ from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.logs import check_log_folder
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
 
-WORKFLOW_TASKS = 3
-"""Concurrent workflow tasks. One of them always looks for new runs, so two less would serve open runs one after the
-other, each waiting for the answers of the server to the one before. Not more: Python runs one at a time, the SDK's 2 s
-deadlock detector counts waiting too, and a step may take 0.5 s."""
+WORKFLOW_TASKS = 4
+"""Concurrent workflow tasks. One of them always looks for new runs, and one may wait for what a run tells a pool: two
+less would serve open runs one after the other, each waiting for the answers of the server to the one before. Not more:
+Python runs one at a time, the SDK's 2 s deadlock detector counts waiting too, and a step may take 0.5 s."""
 
 POLLERS = PollerBehaviorAutoscaling()
 """As many calls wait for work as the server says there is work for: one when idle, so that an idle worker costs little,
@@ -127,6 +128,7 @@ def _build_workers(
     main = build(
         task_queue=task_queue,
         workflows=workflow_classes(),
+        activities=[*activities.functions, SlotPost(client).tell_airflow_pool],
         max_cached_workflows=settings.max_cached_workflows,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS if settings.max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
         workflow_task_poller_behavior=POLLERS,

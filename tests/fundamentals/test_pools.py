@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from temporalio.api.enums.v1 import EventType
 
 from run_bench import RunBench
 from temporal_airflow.capacity.pool_client import PoolClient
@@ -57,6 +59,17 @@ async def test_the_most_important_task_gets_the_next_slot(bench: RunBench, pools
     ended = await bench.run("pools.py", "in_a_pool")
     assert ended.state == "success"
     assert order(bench) == ["works3", "works2", "works1", "works0"]
+
+
+async def test_a_run_with_few_tasks_tells_its_pool_everything_from_the_workflow_task_that_decides_it(
+    bench: RunBench, pools: PoolClient
+) -> None:
+    await pools.set(PoolDefinition(name="narrow", slots=1))
+    ended = await bench.run("pools.py", "in_a_pool")
+    kinds = Counter(event.event_type for event in (await bench.history(ended.workflow_id)).events)
+    assert kinds[EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED] == 0
+    assert kinds[EventType.EVENT_TYPE_MARKER_RECORDED] == 5  # four tasks are asked for at once, then each is over
+    assert kinds[EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED] <= 1 + 2 * 4
 
 
 async def test_a_pool_can_be_read_without_a_worker_and_is_gone_once_it_is_deleted(

@@ -61,7 +61,7 @@ POOL = "narrow"
 STARTED = {"triggers_many": ("one_at_a_time", "b")}
 """A run that a task of the recorded one has started, recorded too."""
 
-LIMITS = {"outlasts": {"continue_from_events": 25}, "in_a_pool": {"continue_from_events": 25}}
+LIMITS = {"outlasts": {"continue_from_events": 25}, "in_a_pool": {"continue_from_events": 15}}
 """Limits of runs that go on in another execution, whose first two executions and first batch are recorded."""
 
 IN_SERIES = {"maps_in_series": {"series_size": 5, "series_share": 1}}

@@ -52,9 +52,10 @@ class SharingPlay(Play):
         """Tell the pools what the run asked for, and the run what it got, until nothing is new."""
         while True:
             self.order += self.started
-            tickets = [ticket for ask in self.commands if isinstance(ask, AskForSlots) for ticket in self.answer(ask)]
-            if tickets:
-                self.step(SlotsGranted(tuple(tickets)))
+            asked = [ask for ask in self.commands if isinstance(ask, AskForSlots)]
+            grants = [SlotsGranted(tuple(tickets), ask.keeper) for ask in asked if (tickets := self.answer(ask))]
+            if grants:
+                self.step(*grants)
             elif any(isinstance(each, StepAgain) for each in self.commands):
                 self.step()
             else:
@@ -64,7 +65,7 @@ class SharingPlay(Play):
         nothing = PoolState(definition=PoolDefinition(name="", slots=0))
         book = self.pools.setdefault(ask.keeper, SlotBook(nothing))
         said = {"requests": ask.requests, "holds": ask.holds, "returns": ask.returns, "size": ask.size}
-        book.take(SlotMessage(holder=HOLDER, **said))
+        book.take(SlotMessage(holder=HOLDER, everything=ask.everything, anew=ask.anew, **said))
         return [ticket for granted in book.grant().values() for ticket in granted]
 
     def happens(self, *events: Any) -> None:
@@ -138,10 +139,27 @@ def test_what_is_granted_too_late_is_given_back_and_asked_for_again() -> None:
     assert play.states == {"free": "running", "pooled": "scheduled"}
     play.pools[POOL].define(PoolDefinition(name="small", slots=1))
     [tickets] = play.pools[POOL].grant().values()
-    play.happens(SlotsGranted(tickets))
+    play.happens(SlotsGranted(tickets, POOL))
     assert not play.pools[POOL].in_use
     play.happens(play.ended("free", try_number=2))
     assert play.order == ["free", "free", "pooled"]
+
+
+def test_what_is_granted_without_being_asked_for_is_given_back() -> None:
+    play = SharingPlay(weighted(1), slots=1)
+    [held] = [held.ticket for held in play.engine.slots_statement(POOL).holds]
+    play.step(SlotsGranted((held, 77), POOL))
+    [said] = [command for command in play.commands if isinstance(command, AskForSlots)]
+    assert (said.returns, [each.ticket for each in said.holds], said.withdraws) == ((77,), [held], True)
+
+
+def test_a_run_says_all_it_has_and_wants_as_long_as_it_is_little() -> None:
+    for count, everything in ((8, True), (80, False)):
+        play = SharingPlay(weighted(count, max_active_tasks=count), slots=2)
+        play.step(play.ended(play.order[0]))
+        [said] = [command for command in play.commands if isinstance(command, AskForSlots)]
+        assert (said.everything, said.withdraws, len(said.returns)) == (everything, False, 1)
+        assert len(said.holds) == everything
 
 
 def deferring(*, include_deferred: bool) -> SharingPlay:

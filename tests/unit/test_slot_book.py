@@ -87,7 +87,9 @@ def test_saying_everything_again_changes_nothing_and_repeats_what_wasnt_heard() 
     assert granted(pool) == [("one", 1)]
     pool.take(SlotMessage(holder=ONE, requests=(wants(2),), holds=(HeldSlots(ticket=1),)))
     assert granted(pool) == []
-    pool.take(SlotMessage(holder=ONE, requests=(wants(1), wants(2))))  # it never heard of the first slot
+    pool.take(SlotMessage(holder=ONE, requests=(wants(1), wants(2))))  # the news of the first slot is on its way
+    assert granted(pool) == []
+    pool.take(SlotMessage(holder=ONE, requests=(wants(1), wants(2)), anew=True))  # it may never hear of it
     assert granted(pool) == [("one", 1)]
     assert pool.stats().running == 1
 
@@ -100,6 +102,26 @@ def test_what_a_run_doesnt_mention_when_it_says_everything_is_free() -> None:
     assert granted(pool) == [("one", 3)]
     pool.take(SlotMessage(holder=ONE, everything=True))
     assert not pool.in_use
+
+
+def test_what_comes_late_is_not_heard() -> None:
+    pool = book(1)
+    pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1),), everything=True))
+    pool.take(SlotMessage(holder=ONE, number=2, requests=(wants(2),), returns=(1,), everything=True))
+    pool = goes_on_elsewhere(pool)
+    pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1),), everything=True))
+    assert granted(pool) == [("one", 2)]
+
+
+def test_a_request_that_a_lost_decision_has_sent_otherwise_is_what_was_said_last() -> None:
+    pool = book(3)
+    pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1),), everything=True))
+    assert granted(pool) == [("one", 1)]
+    pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1, slots=2), wants(2, slots=3)), everything=True))
+    assert granted(pool) == [("one", 1)]
+    pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1, slots=2), wants(2)), everything=True))
+    assert granted(pool) == [("one", 2)]
+    assert pool.stats().running == 3
 
 
 def test_a_deleted_pool_gives_nothing_until_it_is_set_again() -> None:

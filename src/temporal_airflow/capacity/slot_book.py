@@ -49,10 +49,12 @@ class Account:
     """What one run has and wants.
 
     Attributes:
+        number: of its latest message.
         requests: with their turn, by ticket.
     """
 
     holder: SlotHolder
+    number: int = 0
     holds: dict[int, HeldSlots] = field(default_factory=dict)
     requests: dict[int, tuple[Turn, SlotRequest]] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ class SlotBook:
         self._repeated: dict[HolderKey, list[int]] = {}
         for known in state.holders:
             account = self._account(known.holder)
+            account.number = known.number
             for held in known.holds:
                 self._hold(account, held)
             for request, arrival in zip(known.requests, known.arrivals, strict=True):
@@ -104,22 +107,38 @@ class SlotBook:
         self.deleted = True
 
     def take(self, message: SlotMessage) -> None:
-        """Note what a run says; saying it again changes nothing."""
+        """Note what a run says; saying it again changes nothing, nor does saying it late."""
+        account = self._account(message.holder)
+        if message.number < account.number:
+            return
         if message.size is not None and message.size != self.definition.slots:
             self.define(self.definition.model_copy(update={"slots": message.size}))
-        account = self._account(message.holder)
+        account.number = message.number
         for ticket in (*message.returns, *(_unsaid(account, message) if message.everything else ())):
             self._forget(account, ticket)
         for held in message.holds:
             self._forget(account, held.ticket)
             self._hold(account, held)
         for request in message.requests:
-            if request.ticket in account.holds:  # it was granted, but perhaps the run will never hear of it
-                self._repeated.setdefault(key_of(message.holder), []).append(request.ticket)
-            elif request.ticket not in account.requests:
-                self._arrivals += 1
-                self._enter(account, request, self._arrivals)
+            self._want(account, request, again=message.anew)
         self._close_if_empty(account)
+
+    def _want(self, account: Account, request: SlotRequest, *, again: bool) -> None:
+        """Note a request.
+
+        Args:
+            account: of its run.
+            request: that may be known, and granted by now; a lost workflow task may have made another one.
+            again: whether to say again that it was granted.
+        """
+        ticket = request.ticket
+        if ticket in account.holds and account.holds[ticket].slots == request.slots:
+            if again:
+                self._repeated.setdefault(key_of(account.holder), []).append(ticket)
+        elif ticket not in account.requests or account.requests[ticket][1] != request:
+            self._forget(account, ticket)
+            self._arrivals += 1
+            self._enter(account, request, self._arrivals)
 
     def drop(self, key: HolderKey) -> None:
         """Take back what a run has that is no more."""
@@ -161,6 +180,7 @@ class SlotBook:
             turns = sorted(account.requests.values())
             yield HolderState(
                 holder=account.holder,
+                number=account.number,
                 holds=tuple(account.holds.values()),
                 requests=tuple(request for _, request in turns),
                 arrivals=tuple(turn.arrival for turn, _ in turns),

@@ -17,8 +17,9 @@ from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.ti_deps.dependencies_states import EXECUTION_STATES
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow.engine.claims import Claims, why_waiting
+from temporal_airflow.engine.claims import Claims
 from temporal_airflow.engine.events import TaskKey
+from temporal_airflow.engine.needs import why_waiting
 from temporal_airflow.engine.places import Place, Places
 from temporal_airflow.engine.task_instances import TaskInstances
 
@@ -93,9 +94,9 @@ class StartQueue:
             return None
         return ti.pool, need.slots
 
-    def granted(self, tickets: Iterable[int]) -> None:
+    def granted(self, keeper: str, tickets: Iterable[int]) -> None:
         """Let those go on that got what they asked for."""
-        for key in self._claims.take(tickets):
+        for key in self._claims.take(keeper, tickets):
             self.put_back([self._instances[key]])
 
     def rest(self) -> None:

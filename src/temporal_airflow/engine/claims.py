@@ -2,40 +2,26 @@
 
 A task instance that needs several gets one after the other, always in the same order, so that no two wait for each
 other. Each request has a ticket of its own, so that an answer to what was withdrawn meanwhile is told apart. It must
-not decide which task instance comes first.
+not decide which task instance comes first, nor what any of them needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import TaskInstanceState
 
-from temporal_airflow import identifiers
 from temporal_airflow.engine.events import AskForSlots, TaskKey
+from temporal_airflow.engine.needs import PARKED, Need, Needs
 from temporal_airflow.engine.task_instances import TaskInstances
 from temporal_airflow.models import HeldSlots, KeptClaim, SharedLimits, SlotRequest
 
-PARKED = (TaskInstanceState.DEFERRED, TaskInstanceState.AWAITING_INPUT)
+FEW = 16
+"""Claims of a run that says all of them each time it says anything."""
+
 AT_WORK = (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING)
-
-
-class Need(NamedTuple):
-    """Slots of one limit that a task instance needs to start.
-
-    Attributes:
-        keeper: id of the workflow that keeps the limit.
-        kept_in: states of waiting in which it needs them still, beside running (Airflow counts them differently).
-        size: of the limit, if no user has set it.
-    """
-
-    keeper: str
-    slots: int
-    kept_in: tuple[TaskInstanceState, ...]
-    size: int | None = None
 
 
 @dataclass
@@ -62,39 +48,26 @@ class Outgoing:
     requests: dict[int, SlotRequest] = field(default_factory=dict)
     holds: dict[int, HeldSlots] = field(default_factory=dict)
     returns: list[int] = field(default_factory=list)
+    withdraws: bool = False
 
 
 class Claims:
     """The claims of one run."""
 
     def __init__(self, limits: SharedLimits | None, dag_id: str) -> None:
-        self._limits = limits or SharedLimits()
-        self._dag_id = dag_id
+        self._needs = Needs(limits or SharedLimits(), dag_id)
         self._claims: dict[TaskKey, Claim] = {}
         self._asking: dict[int, TaskKey] = {}
         self._outgoing: dict[str, Outgoing] = {}
         self._tickets = 0
         self._any = limits is not None
 
-    def needs(self, ti: TaskInstance) -> Sequence[Need]:
-        """What a task instance needs to start, in the order in which it is asked for."""
-        return tuple(self._needs(ti)) if self._any else ()
-
-    def _needs(self, ti: TaskInstance) -> Iterator[Need]:
-        limits = self._limits
-        if (size := limits.tasks.get(ti.task_id)) is not None:
-            yield Need(identifiers.task_limit_workflow_id(self._dag_id, ti.task_id), 1, PARKED, size)
-        if ti.pool in limits.pools:
-            yield Need(identifiers.pool_workflow_id(ti.pool), ti.pool_slots, (TaskInstanceState.DEFERRED,))
-        if limits.parallelism is not None:
-            yield Need(identifiers.PARALLELISM_WORKFLOW_ID, 1, (), limits.parallelism)
-
     def missing(self, key: TaskKey, ti: TaskInstance) -> Need | None:
         """What a task instance has to get next before it may start; None if it has everything."""
         if not self._any:
             return None
         held = self._claims[key].held if key in self._claims else {}
-        return next((need for need in self._needs(ti) if need.keeper not in held), None)
+        return next((need for need in self._needs.of(ti) if need.keeper not in held), None)
 
     def is_asking(self, key: TaskKey) -> bool:
         """Whether slots are asked for a task instance at the moment."""
@@ -125,20 +98,22 @@ class Claims:
             return
         keeper, ticket = claim.asks
         claim.asks = None
-        self._give_back(keeper, ticket)
+        self._give_back(keeper, ticket, used=False)
         if not claim.held:
             del self._claims[key]
 
-    def take(self, tickets: Iterable[int]) -> list[TaskKey]:
-        """Take what was granted.
+    def take(self, keeper: str, tickets: Iterable[int]) -> list[TaskKey]:
+        """Take what was granted, and give back what isn't asked for: it was withdrawn meanwhile, or never meant.
 
         Returns:
-            The task instances that got something; what was withdrawn meanwhile has been given back already.
+            The task instances that got something.
         """
         got = []
         for ticket in tickets:
             key = self._asking.pop(ticket, None)
             if key is None:
+                if not self._holds(keeper, ticket):
+                    self._give_back(keeper, ticket, used=False)
                 continue
             claim = self._claims[key]
             assert claim.asks is not None, "a ticket that is asked for is in its claim"
@@ -146,13 +121,20 @@ class Claims:
             got.append(key)
         return got
 
-    def release(self, key: TaskKey) -> None:
-        """Give back everything, and ask for nothing any more."""
+    def release(self, key: TaskKey, *, used: bool = False) -> None:
+        """Give back everything, and ask for nothing any more.
+
+        Args:
+            key: of the task instance.
+            used: whether it has begun with what it has, and come to an end.
+        """
         claim = self._claims.pop(key, None)
         if claim is None:
             return
-        for keeper, ticket in (*claim.held.items(), *([claim.asks] if claim.asks else [])):
-            self._give_back(keeper, ticket)
+        for keeper, ticket in claim.held.items():
+            self._give_back(keeper, ticket, used=used)
+        if claim.asks:
+            self._give_back(*claim.asks, used=False)
 
     def observe(self, key: TaskKey, ti: TaskInstance | None, *, out: bool) -> None:
         """Take note of the state that a task instance has come to.
@@ -173,24 +155,31 @@ class Claims:
         elif state in AT_WORK:
             claim.started = True
         elif claim.started and state == TaskInstanceState.SCHEDULED:
-            self.release(key)  # another start, so it waits for its turn again
+            self.release(key, used=not out)  # another start, so it waits for its turn again
         elif state != TaskInstanceState.SCHEDULED and not (out and claim.started):
-            self.release(key)
+            self.release(key, used=claim.started)
 
-    def commands(self) -> list[AskForSlots]:
-        """What keepers are to be told, each of them in one go."""
+    def commands(self, instances: TaskInstances) -> list[AskForSlots]:
+        """What keepers are to be told, each of them in one go: as long as it is little, everything.
+
+        Args:
+            instances: the run's.
+        """
         outgoing, self._outgoing = self._outgoing, {}
         return [
-            AskForSlots(
-                keeper,
-                tuple(out.requests.values()),
-                tuple(out.holds.values()),
-                tuple(out.returns),
-                self._size_of(keeper),
-            )
+            self._command(keeper, out, instances)
             for keeper, out in outgoing.items()
             if out.requests or out.holds or out.returns
         ]
+
+    def _command(self, keeper: str, out: Outgoing, instances: TaskInstances) -> AskForSlots:
+        if len(self._claims) <= FEW:
+            said = self.statement(keeper, instances)
+        else:
+            said = AskForSlots(
+                keeper, tuple(out.requests.values()), tuple(out.holds.values()), size=self._needs.size_of(keeper)
+            )
+        return replace(said, returns=tuple(out.returns), anew=False, withdraws=out.withdraws)
 
     def statement(self, keeper: str, instances: TaskInstances) -> AskForSlots:
         """Everything that a keeper would have to know if it knew nothing.
@@ -201,14 +190,16 @@ class Claims:
         """
         requests, holds = [], []
         for key, claim in self._claims.items():
-            need = next((need for need in self._needs(instances[key]) if need.keeper == keeper), None)
+            need = next((need for need in self._needs.of(instances[key]) if need.keeper == keeper), None)
             if need is None:
                 continue
             if claim.asks and claim.asks[0] == keeper:
                 requests.append(_request(claim.asks[1], key, instances[key], need))
             elif keeper in claim.held:
-                holds.append(HeldSlots(ticket=claim.held[keeper], slots=need.slots, deferred=claim.deferred))
-        return AskForSlots(keeper, tuple(requests), tuple(holds), size=self._size_of(keeper), everything=True)
+                holds.append(_held(claim, need))
+        return AskForSlots(
+            keeper, tuple(requests), tuple(holds), size=self._needs.size_of(keeper), everything=True, anew=True
+        )
 
     def keepers(self) -> list[str]:
         """Who keeps something for this run."""
@@ -236,12 +227,12 @@ class Claims:
         if claim.deferred and state == TaskInstanceState.DEFERRED:
             return  # nothing new
         claim.started, claim.deferred = True, state == TaskInstanceState.DEFERRED
-        for need in self._needs(ti):
+        for need in self._needs.of(ti):
             ticket = claim.held.get(need.keeper)
             if state not in need.kept_in:
                 if ticket is not None:
                     del claim.held[need.keeper]
-                    self._give_back(need.keeper, ticket)
+                    self._give_back(need.keeper, ticket, used=True)
             else:
                 self._hold(claim, need)
         if not claim.held:
@@ -249,42 +240,39 @@ class Claims:
 
     def _hold(self, claim: Claim, need: Need) -> None:
         """Have slots counted without asking: Airflow counts who waits, however it came to wait."""
-        is_pool = need.kept_in == (TaskInstanceState.DEFERRED,)
         if need.keeper not in claim.held:
             self._tickets += 1
             claim.held[need.keeper] = self._tickets
-        elif not is_pool:
+        elif not need.is_of_pool:
             return  # only pools count in another way what waits for a trigger
-        ticket, deferred = claim.held[need.keeper], claim.deferred and is_pool
-        self._out(need.keeper).holds[ticket] = HeldSlots(ticket=ticket, slots=need.slots, deferred=deferred)
+        held = _held(claim, need)
+        self._out(need.keeper).holds[held.ticket] = held
 
-    def _give_back(self, keeper: str, ticket: int) -> None:
+    def _give_back(self, keeper: str, ticket: int, *, used: bool) -> None:
+        """Give back a slot, or ask for it no longer.
+
+        Args:
+            keeper: of the slot.
+            ticket: that it has, or is asked for with.
+            used: whether a task has had it and has come to an end, so that nothing can make it be used once more.
+        """
         self._asking.pop(ticket, None)
         out = self._out(keeper)
         out.holds.pop(ticket, None)
         if out.requests.pop(ticket, None) is None:
             out.returns.append(ticket)
+            out.withdraws |= not used
+
+    def _holds(self, keeper: str, ticket: int) -> bool:
+        return any(claim.held.get(keeper) == ticket for claim in self._claims.values())
 
     def _out(self, keeper: str) -> Outgoing:
         return self._outgoing.setdefault(keeper, Outgoing())
 
-    def _size_of(self, keeper: str) -> int | None:
-        if keeper == identifiers.PARALLELISM_WORKFLOW_ID:
-            return self._limits.parallelism
-        sizes = {
-            identifiers.task_limit_workflow_id(self._dag_id, task_id): size
-            for task_id, size in self._limits.tasks.items()
-        }
-        return sizes.get(keeper)
 
-
-def why_waiting(need: Need, ti: TaskInstance) -> str:
-    """Why a task instance waits for something shared, as Airflow's dependency says it but for the numbers."""
-    if need.keeper == identifiers.PARALLELISM_WORKFLOW_ID:
-        return f"The parallelism of {need.size} in this namespace has been reached."
-    if need.size is not None:
-        return "The max task concurrency has been reached."
-    return f"Not scheduling since there are not enough open slots in pool {ti.pool} and require {need.slots} pool slots"
+def _held(claim: Claim, need: Need) -> HeldSlots:
+    deferred = claim.deferred and need.is_of_pool
+    return HeldSlots(ticket=claim.held[need.keeper], slots=need.slots, deferred=deferred)
 
 
 def _request(ticket: int, key: TaskKey, ti: TaskInstance, need: Need) -> SlotRequest:

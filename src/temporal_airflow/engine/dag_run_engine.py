@@ -181,7 +181,7 @@ class DagRunEngine:
             else:
                 run.commands.append(StepAgain())
             self._scheduling.take_changes()
-            run.commands += run.claims.commands()
+            run.commands += run.claims.commands(run.instances)
             run.write_rows()
             self._record = self._xcoms = None
             return run.commands
@@ -324,8 +324,8 @@ class DagRunEngine:
                 self._waits.unpaused()
             case TimePassed():
                 pass
-            case SlotsGranted(tickets):
-                self._run.queue.granted(tickets)
+            case SlotsGranted(tickets, keeper):
+                self._run.queue.granted(keeper, tickets)
             case PastRunsKnown(answer):
                 self._run.past_runs.take(answer)
                 self._run.instances.touch_all()

@@ -88,9 +88,14 @@ class TurnCome:
 
 @dataclass(frozen=True)
 class SlotsGranted:
-    """The answer to requests of :class:`AskForSlots`, by their tickets."""
+    """The answer to requests of :class:`AskForSlots`, by their tickets.
+
+    Attributes:
+        keeper: id of the workflow that keeps the limit.
+    """
 
     tickets: tuple[int, ...]
+    keeper: str
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,8 @@ class AskForSlots:
         returns: tickets of requests that are withdrawn, and of slots that are free again.
         size: of a limit that no user has set.
         everything: whether the run has and wants nothing else there.
+        anew: whether the run may never hear of what it was granted by now.
+        withdraws: whether it gives back what no task has begun with yet, or what may be granted at this moment.
     """
 
     keeper: str
@@ -255,6 +262,8 @@ class AskForSlots:
     returns: tuple[int, ...] = ()
     size: int | None = None
     everything: bool = False
+    anew: bool = False
+    withdraws: bool = False
 
 
 @dataclass(frozen=True)

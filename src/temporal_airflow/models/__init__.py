@@ -65,6 +65,7 @@ from temporal_airflow.models.capacity import (
     SharedLimits,
     SlotGrant,
     SlotHolder,
+    SlotLetter,
     SlotMessage,
     SlotRequest,
 )
@@ -223,6 +224,7 @@ __all__ = [
     "SharedLimits",
     "SlotGrant",
     "SlotHolder",
+    "SlotLetter",
     "SlotMessage",
     "SlotRequest",
     "StartingTrigger",

@@ -80,23 +80,43 @@ class SlotMessage(CompactModel):
     """What a run tells a pool in one go.
 
     Attributes:
+        number: greater than those of earlier messages of the run; it may come late, or twice.
         holds: slots that the run has; those that the pool doesn't know of are counted from now on.
         returns: tickets of requests that are withdrawn, and of slots that are free again.
         size: of a limit that isn't set by a user but comes with the DAG or the configuration.
         everything: whether the run has and wants nothing but what it says here.
+        anew: whether it may never hear of what it was granted by now.
     """
 
     holder: SlotHolder
+    number: int = 0
     requests: tuple[SlotRequest, ...] = ()
     holds: tuple[HeldSlots, ...] = ()
     returns: tuple[int, ...] = ()
     size: int | None = None
     everything: bool = False
+    anew: bool = False
+
+
+class SlotLetter(CompactModel):
+    """A message on its way.
+
+    Attributes:
+        keeper: id of the workflow that it is for.
+    """
+
+    keeper: str
+    message: SlotMessage
 
 
 class SlotGrant(CompactModel):
-    """What a pool tells a run: it may use the slots that it has asked for with these tickets."""
+    """What a pool tells a run: it may use the slots that it has asked for with these tickets.
 
+    Attributes:
+        keeper: id of the pool's workflow.
+    """
+
+    keeper: str
     first_run_id: str
     tickets: tuple[int, ...]
 
@@ -121,10 +141,12 @@ class HolderState(CompactModel):
     """What a pool knows of a run.
 
     Attributes:
+        number: of the latest message.
         arrivals: of the requests, for the order among equals.
     """
 
     holder: SlotHolder
+    number: int = 0
     holds: tuple[HeldSlots, ...] = ()
     requests: tuple[SlotRequest, ...] = ()
     arrivals: tuple[int, ...] = ()

@@ -116,7 +116,7 @@ class KeepAirflowPoolWorkflow:
 
     async def _tell(self, key: HolderKey, tickets: tuple[int, ...]) -> None:
         """Tell a run what it may use; if it is no more, nobody has it."""
-        grant = SlotGrant(first_run_id=key.first_run_id, tickets=tickets)
+        grant = SlotGrant(keeper=workflow.info().workflow_id, first_run_id=key.first_run_id, tickets=tickets)
         run = workflow.get_external_workflow_handle(key.workflow_id)
         self._telling += 1
         try:

@@ -15,10 +15,17 @@ from temporalio.exceptions import FailureError
 
 from temporal_airflow import identifiers
 from temporal_airflow.engine.events import AskForSlots
-from temporal_airflow.models import SlotHolder, SlotMessage
+from temporal_airflow.models import SlotHolder, SlotLetter, SlotMessage
+from temporal_airflow.workflows.activities import ONE_ATTEMPT
 
 PAUSE = timedelta(seconds=5)
 """Between two tries to tell a pool that isn't there."""
+
+POST_TIMEOUT = timedelta(seconds=5)
+"""Of a message that goes from within a workflow task, which lasts ten at most."""
+
+MOST_MESSAGES = 1000
+"""Of a run, in each millisecond: so those of its next execution have greater numbers."""
 
 
 class SlotMessages:
@@ -36,6 +43,7 @@ class SlotMessages:
             workflow_id=info.workflow_id, first_run_id=info.first_execution_run_id, logical_date=logical_date
         )
         self._statement = statement
+        self._number = int(info.workflow_start_time.timestamp() * 1000) * MOST_MESSAGES
         self._untold: dict[str, list[AskForSlots]] = {}
         self._pausing: set[str] = set()
 
@@ -64,7 +72,7 @@ class SlotMessages:
     async def _tell(self, keeper: str) -> None:
         while commands := self._untold[keeper]:
             self._untold[keeper] = []
-            if not await self._sent(keeper, self._message(commands)):
+            if not await self._arrives(keeper, commands):
                 self._pausing.add(keeper)
                 await workflow.sleep(PAUSE, summary=f"no {keeper}")
                 self._pausing.discard(keeper)
@@ -72,13 +80,29 @@ class SlotMessages:
                 self._untold[keeper] = [everything] if everything.requests or everything.holds else []
         del self._untold[keeper]
 
-    async def _sent(self, keeper: str, message: SlotMessage) -> bool:
+    async def _arrives(self, keeper: str, commands: list[AskForSlots]) -> bool:
+        message = self._message(commands)
+        by_post = message.everything and not any(command.withdraws for command in commands)
         try:
-            await workflow.get_external_workflow_handle(keeper).signal(identifiers.SLOTS_SIGNAL, message)
+            await (self._post if by_post else self._signal)(keeper, message)
         except FailureError as error:
             workflow.logger.warning("%s can't be asked for slots: %s", keeper, error)
             return False
         return True
+
+    async def _signal(self, keeper: str, message: SlotMessage) -> None:
+        await workflow.get_external_workflow_handle(keeper).signal(identifiers.SLOTS_SIGNAL, message)
+
+    async def _post(self, keeper: str, message: SlotMessage) -> None:
+        """Send it from this very workflow task, which saves another one for the news that it has arrived.
+
+        If this workflow task is lost, it is sent although what it says has never been decided: so it must say
+        everything, which the next one corrects, and give back nothing that may be used yet.
+        """
+        letter = SlotLetter(keeper=keeper, message=message)
+        await workflow.execute_local_activity(
+            identifiers.SLOTS_ACTIVITY, letter, schedule_to_close_timeout=POST_TIMEOUT, retry_policy=ONE_ATTEMPT
+        )
 
     def _message(self, commands: list[AskForSlots]) -> SlotMessage:
         """All in one; what was asked for and is withdrawn now isn't told at all."""
@@ -86,11 +110,14 @@ class SlotMessages:
         holds = {held.ticket: held for command in commands for held in command.holds}
         returns = [ticket for command in commands for ticket in command.returns]
         unasked = {ticket for ticket in returns if requests.pop(ticket, None) is not None}
+        self._number += 1
         return SlotMessage(
             holder=self._holder,
+            number=self._number,
             requests=tuple(requests.values()),
             holds=tuple(held for ticket, held in holds.items() if ticket not in returns),
             returns=tuple(ticket for ticket in returns if ticket not in unasked),
             size=commands[-1].size,
-            everything=commands[0].everything,
+            everything=any(command.everything for command in commands),
+            anew=any(command.anew for command in commands),
         )
