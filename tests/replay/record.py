@@ -57,7 +57,10 @@ ANSWERS: dict[str, dict[str, dict[str, Any]]] = {
     "asks_in_triggers": {"answered": {"chosen_options": ["yes"]}},
 }
 """What people answer in the DAGs of ``asks.py``."""
+
 POOL = "narrow"
+BUSY_POOL = "busy"
+MESSAGES = 100
 STARTED = {"triggers_many": ("one_at_a_time", "b")}
 """A run that a task of the recorded one has started, recorded too."""
 
@@ -95,6 +98,7 @@ async def record(wanted: Collection[str] = ()) -> None:
                 await _record_states(place)
             if (folder, "pools.py", "in_a_pool") in targets:
                 await _record_pool(place)
+                await _record_busy_pool(place)
 
 
 async def _record_run(place: Any, path: Path, dag_id: str) -> None:
@@ -184,6 +188,21 @@ async def _record_pool(place: Any) -> None:
     run_id = last.events[0].workflow_execution_started_event_attributes.first_execution_run_id
     await _keep_history(client.get_workflow_handle(handle.id, run_id=run_id), "keeps_a_pool")
     await _keep_history(handle, "keeps_a_pool_to_its_end")
+
+
+async def _record_busy_pool(place: Any) -> None:
+    """Keep the history of a pool that so many messages come to that it lets them gather."""
+    from temporal_airflow.capacity.pool_client import PoolClient
+    from temporal_airflow.models import HeldSlots, PoolDefinition, SlotHolder, SlotMessage
+
+    client = place.connection.client
+    await PoolClient(client).set(PoolDefinition(name=BUSY_POOL, slots=MESSAGES))
+    pool = client.get_workflow_handle(identifiers.pool_workflow_id(BUSY_POOL))
+    for number in range(MESSAGES):
+        holder = SlotHolder(workflow_id=f"run-{number}", first_run_id="1")
+        await pool.signal(identifiers.SLOTS_SIGNAL, SlotMessage(holder=holder, holds=(HeldSlots(ticket=1),)))
+    await pool.query("stats")
+    await _keep_history(pool, "keeps_a_busy_pool")
 
 
 async def _keep_history(handle: Any, name: str) -> None:

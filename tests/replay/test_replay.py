@@ -34,6 +34,7 @@ def test_there_are_histories_of_this_epoch() -> None:
         "in_a_pool_goes_on",
         "keeps_a_pool",
         "keeps_a_pool_to_its_end",
+        "keeps_a_busy_pool",
     }
 
 

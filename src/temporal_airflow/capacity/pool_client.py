@@ -28,6 +28,9 @@ LONGEST_NAME = 256
 UNSET_DEFAULT = PoolDefinition(name=identifiers.DEFAULT_POOL, slots=128, description="Default pool")
 """The pool that is there without anybody having set it, as Airflow makes it; it isn't enforced."""
 
+TASK_TIMEOUT = timedelta(seconds=5)
+"""After which a pool that loses its worker amid a workflow task goes on elsewhere; all who use it wait with it."""
+
 STATS_PATIENCE = timedelta(seconds=2)
 """For a pool to say how it is used."""
 
@@ -82,6 +85,7 @@ class PoolClient:
             id=identifiers.pool_workflow_id(definition.name),
             task_queue=identifiers.POOLS_TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            task_timeout=TASK_TIMEOUT,
             memo=memo_of(definition),
             static_summary=f"pool {definition.name}",
         )

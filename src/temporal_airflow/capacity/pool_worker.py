@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from temporalio import activity
 from temporalio.client import Client
 from temporalio.service import ServiceClient
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
@@ -38,7 +40,7 @@ async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker
         client,
         task_queue=identifiers.POOLS_TASK_QUEUE,
         workflows=[KeepAirflowPoolWorkflow],
-        activities=[HolderCheck(client).find_closed_airflow_runs],
+        activities=[HolderCheck(client).find_closed_airflow_runs, let_messages_gather],
         max_cached_workflows=max_cached_workflows,
         max_concurrent_workflow_tasks=None if max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -53,6 +55,12 @@ async def serving_pools(client: Client) -> AsyncIterator[PoolClient]:
     """Pools, served by this process too: there may be no worker yet."""
     async with await build_pool_worker(client, max_cached_workflows=0):
         yield PoolClient(client)
+
+
+@activity.defn(name=identifiers.GATHER_ACTIVITY)
+async def let_messages_gather(seconds: float) -> None:
+    """A pause of a pool, during which its workflow task stays open."""
+    await asyncio.sleep(seconds)
 
 
 async def _connected_anew(client: Client) -> Client:

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
 from temporal_airflow import identifiers
-from temporal_airflow.capacity.pool_client import PoolClient
+from temporal_airflow.capacity.pool_client import TASK_TIMEOUT, PoolClient
 from temporal_airflow.capacity.slot_book import UNLIMITED
 from temporal_airflow.exceptions import InputError
 from temporal_airflow.models import LoadedDag, PoolDefinition, PoolState, SharedLimits
@@ -73,5 +73,6 @@ async def _keep(client: Client, keeper: str, size: int) -> None:
         PoolState(definition=PoolDefinition(name=keeper, slots=size)),
         id=keeper,
         task_queue=identifiers.POOLS_TASK_QUEUE,
+        task_timeout=TASK_TIMEOUT,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )

@@ -1,8 +1,9 @@
 """The workflow that is a pool of the namespace, or keeps another limit across runs in the same way.
 
 Runs tell it what they want and give back, it tells runs what they may use. One decision is taken for everything that
-has come in, so that a burst costs as little as one request. Slots of runs that are no more are found by asking the
-server for those runs that have been silent for a lease. It must not know Airflow.
+has come in, so that a burst costs as little as one request; while much comes in, messages gather for a moment. Slots of
+runs that are no more are found by asking the server for those runs that have been silent for a lease. It must not know
+Airflow.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 from temporal_airflow import identifiers
+from temporal_airflow.capacity.pace import Pace
 from temporal_airflow.capacity.pool_memo import memo_of
 from temporal_airflow.capacity.slot_book import HolderKey, SlotBook, key_of
 from temporal_airflow.models import (
@@ -30,6 +32,9 @@ from temporal_airflow.workflows.activities import WITHOUT_END
 LOOK_TIMEOUT = timedelta(seconds=60)
 """Of one attempt to find out which runs are still open; there is always another."""
 
+PAUSE_TIMEOUT = timedelta(seconds=10)
+"""Of a pause, which takes a fraction of a second."""
+
 RUN_IS_GONE = "not found"
 """What the server says of a run that has ended."""
 
@@ -45,6 +50,8 @@ class KeepAirflowPoolWorkflow:
         self._messages_left = state.messages_per_run
         self._telling = 0
         self._has_news = True
+        self._woken = False
+        self._pace = Pace()
         self._heard: set[HolderKey] = set()
 
     @workflow.run
@@ -55,7 +62,7 @@ class KeepAirflowPoolWorkflow:
             self._has_news = False
             for key, tickets in self._book.grant().items():
                 asyncio.create_task(self._tell(key, tickets), name="grants slots")  # noqa: RUF006
-            await workflow.wait_condition(lambda: self._has_news or self._worn_out)
+            await self._wait()
         # an execution that has ended sends nothing, so everything must have been sent
         await workflow.wait_condition(lambda: not self._telling and workflow.all_handlers_finished())
         if not self._is_over:
@@ -67,6 +74,7 @@ class KeepAirflowPoolWorkflow:
         self._book.take(message)
         self._heard.add(key_of(message.holder))
         self._messages_left -= 1
+        self._pace.message_came()
         self._has_news = True
 
     @workflow.update(name=identifiers.DEFINE_POOL_UPDATE)
@@ -99,6 +107,23 @@ class KeepAirflowPoolWorkflow:
     def _worn_out(self) -> bool:
         return self._messages_left <= 0 or workflow.info().is_continue_as_new_suggested()
 
+    async def _wait(self) -> None:
+        """Wait until there is something to decide; in times when much comes in, also until more of it has.
+
+        The server keeps back what comes while a workflow task is open, so that it costs no further workflow task.
+        """
+        self._woken = False
+        await workflow.wait_condition(lambda: self._has_news or self._woken or self._worn_out)
+        pause = self._pace.pause(workflow.now(), self._book.stats().running)
+        if pause and not self._worn_out:
+            await workflow.execute_local_activity(
+                identifiers.GATHER_ACTIVITY,
+                pause.total_seconds(),
+                start_to_close_timeout=PAUSE_TIMEOUT,
+                retry_policy=WITHOUT_END,
+            )
+        await workflow.wait_condition(lambda: self._has_news or self._worn_out)
+
     def _remember(self) -> None:
         """Let lists show what the pool is now."""
         workflow.upsert_memo(memo_of(self._book.definition, deleted=self._book.deleted))
@@ -128,6 +153,7 @@ class KeepAirflowPoolWorkflow:
             self._has_news = True
         finally:
             self._telling -= 1
+            self._woken = True
 
     async def _look_after_holders(self) -> None:
         while True:
