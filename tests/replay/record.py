@@ -40,6 +40,7 @@ FUNDAMENTALS = {
     "in_series.py": ("maps_in_series",),
     "leaves.py": ("leaves",),
     "assets.py": ("emits", "keeps_asset_state"),
+    "operated.py": ("holds", "tears_down"),
     "outlasting.py": ("outlasts",),
     "past.py": ("changes",),
     "pools.py": ("in_a_pool",),
@@ -119,6 +120,8 @@ async def _record_run(place: Any, path: Path, dag_id: str) -> None:
     if dag_id in IN_SERIES:
         asyncio.get_running_loop().call_later(GO_AFTER, Path(conf["scratch"], "go").touch)
     answering = asyncio.create_task(_answer(place.client, workflow_id, ANSWERS.get(dag_id, {})))
+    if operate := OPERATED.get(dag_id):
+        await operate(place, workflow_id, conf["scratch"])
     await _keep(place, workflow_id, dag_id)
     answering.cancel()
     if started := STARTED.get(dag_id):
@@ -217,6 +220,35 @@ async def _answer(client: Any, workflow_id: str, answers: dict[str, dict[str, An
             if ti.input_request and ti.task_id in answers:
                 answer = {"user": "ann", "map_index": ti.map_index, **answers[ti.task_id]}
                 await client.respond(workflow_id, ti.task_id, **answer)
+
+
+async def _clear_and_mark(place: Any, workflow_id: str, _: str) -> None:
+    """Clear a task that runs, then mark it."""
+    from temporal_airflow.models import ClearTasks, MarkTask
+
+    await _until(place.client, workflow_id, "holds", "running")
+    await place.client.act(workflow_id, ClearTasks(kind="clear", task_ids=("holds",)))
+    await _until(place.client, workflow_id, "holds", "running", try_number=2)
+    await place.client.act(workflow_id, MarkTask(kind="mark_task", task_id="holds", state="success"))
+
+
+async def _pause_and_unpause(place: Any, workflow_id: str, scratch: str) -> None:
+    """Pause a DAG until a task of its run has ended."""
+    await _until(place.client, workflow_id, "holds", "running")
+    await place.client.pause("tears_down", task_queue=place.task_queue)
+    Path(scratch, "go").touch()
+    await _until(place.client, workflow_id, "holds", "success")
+    await place.client.unpause("tears_down", task_queue=place.task_queue)
+
+
+OPERATED = {"holds": _clear_and_mark, "tears_down": _pause_and_unpause}
+"""What people do to a run while it goes on."""
+
+
+async def _until(client: Any, workflow_id: str, task_id: str, state: str, try_number: int = 1) -> None:
+    async for run in client.watch(workflow_id):
+        if (task_id, state, try_number) in {(ti.task_id, ti.state, ti.try_number) for ti in run.task_instances}:
+            return
 
 
 def _anonymous(value: Any) -> Any:

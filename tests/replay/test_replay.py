@@ -27,6 +27,8 @@ def test_there_are_histories_of_this_epoch() -> None:
         "keeps_assets",
         "keeps_events",
         "keeps_state_as_new",
+        "holds",
+        "tears_down",
         "outlasts",
         "outlasts_goes_on",
         "outlasts_batch",
