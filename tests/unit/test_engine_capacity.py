@@ -162,6 +162,19 @@ def test_a_run_says_all_it_has_and_wants_as_long_as_it_is_little() -> None:
         assert len(said.holds) == everything
 
 
+def test_a_run_says_when_it_takes_back_what_it_could_be_using() -> None:
+    from temporal_airflow.engine.events import CancelRequested, TaskStopped
+
+    play = SharingPlay(weighted(5), slots=2)
+    running = [TaskKey(name, -1) for name, state in play.states.items() if state == "running"]
+    withdrawn = {}
+    for event in (CancelRequested("no more"), *(TaskStopped(key, 1) for key in running)):
+        play.step(event)
+        [said] = [command for command in play.commands if isinstance(command, AskForSlots)]
+        withdrawn[type(event)] = said.withdraws
+    assert withdrawn == {CancelRequested: True, TaskStopped: False}
+
+
 def deferring(*, include_deferred: bool) -> SharingPlay:
     with DAG("defers", schedule=None, start_date=START) as dag:
         for name in ("waits", "works"):
