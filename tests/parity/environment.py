@@ -28,6 +28,9 @@ RUN_ID = "parity"
 LOGICAL_DATE = datetime(2024, 2, 5, 4, 5, 6, tzinfo=UTC)
 """A Monday, and so long ago that no other time in a run can be mistaken for it."""
 
+POOLS = {"two": 2}
+"""Slots of the pools there are, besides the default one."""
+
 VALUES = {
     "AIRFLOW_CONN_PARITY": "generic://user:secret@host:1234/schema?extra=value",
     "AIRFLOW_CONN_AWS_DEFAULT": "aws://key:secret@/?region=eu-west-1",

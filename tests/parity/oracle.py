@@ -25,7 +25,7 @@ import httpx
 from . import outcome
 from .answers import answer_to
 from .database import DRIVERS, Database, free_ports, install, open_database, running
-from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
+from .environment import LOGICAL_DATE, POOLS, RUN_ID, run_conf, shared_environment
 from .outcome import Outcome, Span, TaskOutcome
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -100,6 +100,13 @@ class Oracle:
     url: str
     database: Database
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+
+    def make_pools(self) -> None:
+        """Make the pools that there are on both sides."""
+        for name, slots in POOLS.items():
+            answer = self.http.post(f"{self.url}/api/v2/pools", json={"name": name, "slots": slots})
+            if not answer.is_success:
+                raise OracleError(f"pool {name} can't be made: {answer.text}")
 
     def trigger(self, dag_id: str, path: Path) -> None:
         """Start the one run of a DAG."""
@@ -272,6 +279,7 @@ def open_oracle(
         oracle = Oracle(home, scratch, url, database)
         stack.callback(oracle.http.close)
         _await("API server up", START_PATIENCE, lambda: _log_in(oracle))
+        oracle.make_pools()
         yield oracle
 
 

@@ -17,6 +17,7 @@ from airflow.utils.state import TaskInstanceState
 
 from temporal_airflow.engine.dag_run_engine import DagRunEngine
 from temporal_airflow.engine.events import (
+    AskForSlots,
     AssetEventsPublished,
     AssetsRegistered,
     AttemptLost,
@@ -27,6 +28,7 @@ from temporal_airflow.engine.events import (
     PastRunsKnown,
     PublishAssetEvents,
     RegisterAssets,
+    SlotsGranted,
     StartTask,
     StartTrigger,
     StepAgain,
@@ -110,7 +112,7 @@ class Play:
             for command in commands:
                 self._carry_out(command)
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: Command) -> None:  # noqa: C901  # a table: a case for each command
         match command:
             case StartTask(key):
                 self._start(command)
@@ -132,6 +134,8 @@ class Play:
                 self._at_once.append(TurnCome())
             case WatchPastRuns():
                 self._at_once += [PastRunsKnown(answer) for answer in [next(self._past_runs, None)] if answer]
+            case AskForSlots(keeper, requests) if requests:
+                self._at_once.append(SlotsGranted(tuple(request.ticket for request in requests), keeper))
             case WakeAt(moment):
                 self._wake = moment
             case _:

@@ -21,6 +21,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
 
 from temporal_airflow import identifiers
+from temporal_airflow.capacity.pool_client import PoolClient
 from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.engine.airflow_library import import_scheduling_code
@@ -30,6 +31,7 @@ from temporal_airflow.models import (
     DagExecutionResult,
     LoadDagInput,
     LoadedDag,
+    PoolDefinition,
     PublishedAssetEvents,
     SeriesReport,
     TaskExecutionInput,
@@ -45,7 +47,7 @@ from temporal_airflow.worker import run_worker
 from . import outcome
 from .answers import ANSWERS, USER, answer_to
 from .ends import Ends, read_ends
-from .environment import LOGICAL_DATE, RUN_ID, run_conf, shared_environment
+from .environment import LOGICAL_DATE, POOLS, RUN_ID, run_conf, shared_environment
 from .outcome import Outcome, Span, TaskOutcome
 
 TASK_QUEUE = "parity"
@@ -139,6 +141,8 @@ async def open_ours(
         import_scheduling_code()
         await template.ready()
         async with run_worker(client, template, of_worker, task_queue):
+            for name, slots in POOLS.items():
+                await PoolClient(client).set(PoolDefinition(name=name, slots=slots))
             yield Ours(client, template, scratch, task_queue)
 
 

@@ -47,6 +47,7 @@ REPRESENTATIVE = (
     "maps_with_partial_failures",
     "obeys_policies",
     "orders_by_weight_upstream",
+    "orders_in_a_pool",
     "passes_xcoms",
     "processes_end",
     "pulls_in_every_form",
