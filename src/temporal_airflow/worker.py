@@ -23,11 +23,12 @@ from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.logs import check_log_folder
 from temporal_airflow.tasks.slots import ProcessTemplate, SlotPool
+from temporal_airflow.worker_patience import let_think
 
 WORKFLOW_TASKS = 4
 """Concurrent workflow tasks. One of them always looks for new runs, and one may wait for what a run tells a pool: two
 less would serve open runs one after the other, each waiting for the answers of the server to the one before. Not more:
-Python runs one at a time, the SDK's 2 s deadlock detector counts waiting too, and a step may take 0.5 s."""
+Python runs one at a time, and each waits for the others."""
 
 POLLERS = PollerBehaviorAutoscaling()
 """As many calls wait for work as the server says there is work for: one when idle, so that an idle worker costs little,
@@ -135,7 +136,7 @@ def _build_workers(
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
     others = [build(task_queue=identifiers.task_queue(task_queue, queue, settings.queue_map)) for queue in queues]
-    return [main, *others, build_trigger_worker(client, settings, activities, task_queue)]
+    return [let_think(main), *others, build_trigger_worker(client, settings, activities, task_queue)]
 
 
 def build_trigger_worker(client: Client, settings: Settings, activities: TaskActivities, task_queue: str) -> Worker:

@@ -15,6 +15,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from temporal_airflow import identifiers
 from temporal_airflow.capacity.holder_check import HolderCheck
 from temporal_airflow.capacity.pool_client import PoolClient
+from temporal_airflow.worker_patience import let_think
 from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
 
 STICKY_TIMEOUT = timedelta(seconds=1)
@@ -36,7 +37,7 @@ async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker
         max_cached_workflows: 0 for one that leaves soon, so that nothing waits for it.
     """
     client = await _connected_anew(client)
-    return Worker(
+    worker = Worker(
         client,
         task_queue=identifiers.POOLS_TASK_QUEUE,
         workflows=[KeepAirflowPoolWorkflow],
@@ -48,6 +49,7 @@ async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=LEAVING,
     )
+    return let_think(worker)
 
 
 @asynccontextmanager
