@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from command_line import CommandLine, environment_of
+from run_bench import CAME_BETWEEN
 from temporal_airflow.dev_server import lease
 from temporal_airflow.settings import Settings
 
@@ -42,5 +43,6 @@ async def _failed_workflow_tasks(client: Client) -> AsyncIterator[str]:
     async for execution in client.list_workflows():
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
         for event in history.events:
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-                yield f"{execution.id}: {event.workflow_task_failed_event_attributes.failure}"
+            failed = event.workflow_task_failed_event_attributes
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED and failed.cause not in CAME_BETWEEN:
+                yield f"{execution.id}: {failed.failure}"
