@@ -11,7 +11,7 @@ from temporal_airflow.client import DagRunClient, now
 from temporal_airflow.dag_loader import load_dag
 from temporal_airflow.models import ActedOn, ClearTasks, DagRunRecord, LoadDagInput
 
-from .ours import TASK_QUEUE, Ours
+from .ours import Ours
 from .outcome import label
 from .situations import DAG_FILE, WAITING_AT_ONCE, Seen, Situation, Stands
 
@@ -61,7 +61,7 @@ class Clearer:
             now=now(),
         )
         loaded = await load_dag(self._ours.template, request)
-        return await self._client.start(loaded, task_queue=TASK_QUEUE, route_queues=False)
+        return await self._client.start(loaded, task_queue=self._ours.task_queue, route_queues=False)
 
     async def _until(self, run: str, what: str, reached: Callable[[DagRunRecord], bool]) -> DagRunRecord:
         try:

@@ -18,6 +18,9 @@ from .clearing import Clearer
 from .ours import open_ours
 from .situations import ENVIRONMENT, SITUATIONS, Seen, Situation
 
+TASK_QUEUE = "clearing"
+"""Of its own: one process may hold these runs and those of the other module."""
+
 Runs = dict[str, asyncio.Task[Seen]]
 
 
@@ -29,7 +32,9 @@ async def cleared_runs(
     home = tmp_path_factory.mktemp("clearing")
     selected: list[Situation] = [item.callspec.params["situation"] for item in _users_of_runs(request.session)]
     isolation = request.config.getoption("--isolation")
-    async with open_ours(connection.client, home, home / "scratch", isolation, ENVIRONMENT) as ours:
+    async with open_ours(
+        connection.client, home, home / "scratch", isolation, ENVIRONMENT, task_queue=TASK_QUEUE
+    ) as ours:
         clearer = Clearer(ours)
         started = {each.name: asyncio.create_task(clearer.see(each)) for each in selected}
         yield started
