@@ -30,7 +30,8 @@ from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
-from temporal_airflow.worker import WORKFLOW_TASKS, build_trigger_worker, workflow_classes
+from temporal_airflow.worker import build_trigger_worker, workflow_classes, workflow_tasks
+from temporal_airflow.worker_patience import let_think
 from temporal_airflow.workflows.keep_pool import KeepAirflowPoolWorkflow
 
 NAME = "temporal_airflow.TemporalAirflowPlugin"
@@ -72,7 +73,7 @@ class TemporalAirflowPlugin(SimplePlugin):
         post = SlotPost(config["client"])
         config["activities"] = [*config.get("activities", ()), *activities.functions, post.tell_airflow_pool]
         if config.get("max_concurrent_workflow_tasks") is None:
-            config["max_concurrent_workflow_tasks"] = WORKFLOW_TASKS
+            config["max_concurrent_workflow_tasks"] = workflow_tasks(config.get("max_cached_workflows"))
         if config.get("max_concurrent_activities") is None:
             config["max_concurrent_activities"] = self._settings.concurrency
         runner = config.get("workflow_runner")
@@ -99,7 +100,7 @@ class TemporalAirflowPlugin(SimplePlugin):
                 build_trigger_worker(without_plugins, self._settings, activities, worker.task_queue),
                 await build_pool_worker(without_plugins, self._settings.max_cached_workflows),
             ):
-                await super().run_worker(worker, next)
+                await super().run_worker(let_think(worker), next)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """Let a replayer read and replay DAG runs."""

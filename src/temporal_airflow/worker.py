@@ -42,6 +42,11 @@ MOST_TRIGGERS = 1000
 """Deferred tasks that wait in one worker at once, as in one of Airflow's triggerers (``[triggerer] capacity``)."""
 
 
+def workflow_tasks(max_cached_workflows: int | None) -> int:
+    """Workflow tasks at once of a worker that keeps so many runs in memory; None stands for the SDK's own number."""
+    return UNCACHED_WORKFLOW_TASKS if max_cached_workflows == 0 else WORKFLOW_TASKS
+
+
 def workflow_classes() -> Sequence[type]:
     """The workflows of this package; imports Airflow's scheduling code first."""
     import_scheduling_code()
@@ -131,7 +136,7 @@ def _build_workers(
         workflows=workflow_classes(),
         activities=[*activities.functions, SlotPost(client).tell_airflow_pool],
         max_cached_workflows=settings.max_cached_workflows,
-        max_concurrent_workflow_tasks=WORKFLOW_TASKS if settings.max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
+        max_concurrent_workflow_tasks=workflow_tasks(settings.max_cached_workflows),
         workflow_task_poller_behavior=POLLERS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
     )
