@@ -46,4 +46,4 @@ class Pace:
             weight = min(past / MEMORY, 1.0)
             self._rate += weight * (self._came / past.total_seconds() - self._rate)
             self._came = 0
-        self._looked_at = now if self._looked_at is None or now > self._looked_at else self._looked_at
+        self._looked_at = now
