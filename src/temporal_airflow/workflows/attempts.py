@@ -121,19 +121,11 @@ class Attempts:
         self._waiting.add(command.key)
         handle.add_done_callback(partial(self._trigger_ended, command))
 
-    def stop(self, command: StopTask) -> bool:
-        """Stop what runs for a task instance.
-
-        Returns:
-            Whether anything does.
-        """
-        if self._series.stop(command):
-            return True
-        if (handle := self._running.get(command.key)) is None:
-            return False
-        self._waiting.discard(command.key)
-        stop(handle)
-        return True
+    def stop(self, command: StopTask) -> None:
+        """Stop what runs for a task instance, if anything does."""
+        if not self._series.stop(command) and (handle := self._running.get(command.key)):
+            self._waiting.discard(command.key)
+            stop(handle)
 
     def _attempt_ended(self, command: StartTask, handle: workflow.ActivityHandle[TaskExecutionResult]) -> None:
         if handle.cancelled():

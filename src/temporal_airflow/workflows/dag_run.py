@@ -299,7 +299,8 @@ class ExecuteAirflowDagWorkflow:
             case StartTrigger():
                 self._attempts.wait(command)
             case StopTask():
-                _ = self._batches.stop(command) or self._attempts.stop(command)
+                if not self._batches.stop(command):
+                    self._attempts.stop(command)
             case RunCallbacks():
                 self._callbacks.run(command)
             case RunDeadlineCallback():
