@@ -136,18 +136,26 @@ class RunBench:
     async def failed_workflow_tasks(self) -> list[str]:
         """What went wrong in workflow tasks of the runs started here; must be empty."""
         return [
-            f"{workflow_id}: {event.workflow_task_failed_event_attributes.failure}"
+            f"{workflow_id}: {failure}"
             for workflow_id in self.started
             for history in [*await self.histories(workflow_id), *await self.batch_histories(workflow_id)]
-            for event in history.events
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
-            and event.workflow_task_failed_event_attributes.cause not in CAME_BETWEEN
+            for failure in failures_in(history)
         ]
 
     def notes(self, name: str) -> list[str]:
         """Lines that tasks left in a file of the scratch folder."""
         path = self.scratch / name
         return path.read_text().splitlines() if path.exists() else []
+
+
+def failures_in(history: WorkflowHistory) -> list[str]:
+    """What went wrong in workflow tasks."""
+    return [
+        str(event.workflow_task_failed_event_attributes.failure)
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+        and event.workflow_task_failed_event_attributes.cause not in CAME_BETWEEN
+    ]
 
 
 def label(ti: TaskInstanceRecord) -> str:

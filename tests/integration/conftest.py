@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from command_line import CommandLine, environment_of
-from run_bench import CAME_BETWEEN
+from run_bench import failures_in
 from temporal_airflow.dev_server import lease
 from temporal_airflow.settings import Settings
 
@@ -42,7 +41,5 @@ def commands(home: Path, server: Client, tmp_path_factory: pytest.TempPathFactor
 async def _failed_workflow_tasks(client: Client) -> AsyncIterator[str]:
     async for execution in client.list_workflows():
         history = await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
-        for event in history.events:
-            failed = event.workflow_task_failed_event_attributes
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED and failed.cause not in CAME_BETWEEN:
-                yield f"{execution.id}: {failed.failure}"
+        for failure in failures_in(history):
+            yield f"{execution.id}: {failure}"
