@@ -1,8 +1,8 @@
 """Which DAGs are compared, and why the others are not.
 
 The corpus is every DAG that Airflow itself finds in its example folders, in those of the installed providers, and in
-``tests/parity/dags``. What is left out stands in :data:`EXCLUDED`, or is refused by us: that is found out, not written
-down. Some files are run on both sides where no other is known: :data:`ALONE`.
+``tests/parity/dags``. What is left out stands in :data:`EXCLUDED`. Some files are run on both sides where no other is
+known: :data:`ALONE`.
 """
 
 from __future__ import annotations
