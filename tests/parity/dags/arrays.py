@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from airflow.sdk import task
 from leave_notes import a_dag
+from round_trip import pushes_and_pulls
 
 FRAME = pd.DataFrame({"n": [1, 2, 3], "x": [0.5, None, 1.5], "word": ["a", None, "ü"]})
 
@@ -81,27 +82,7 @@ def shown(value):
 
 @a_dag()
 def pushes_arrays_and_frames():
-    @task
-    def push(ti=None):
-        refused = {}
-        for name, value in values().items():
-            try:
-                ti.xcom_push(key=name, value=value)
-            except Exception as error:  # noqa: BLE001  # which one is compared
-                refused[name] = f"{type(error).__name__}: {error}"
-        return refused
-
-    @task
-    def pull(ti=None):
-        found = {}
-        for name in values():
-            try:
-                found[name] = shown(ti.xcom_pull(task_ids="push", key=name))
-            except Exception as error:  # noqa: BLE001  # which one is compared
-                found[name] = f"raises {type(error).__name__}: {error}"
-        return found
-
-    push() >> pull()
+    pushes_and_pulls(values, shown)
 
 
 @a_dag()

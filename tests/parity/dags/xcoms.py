@@ -18,6 +18,7 @@ from airflow.sdk import Asset, AssetAlias, Context, ObjectStoragePath, XComArg, 
 from airflow.sdk.exceptions import AirflowSkipException
 from leave_notes import a_dag, note, scratch
 from parity_types import ByHand, Frozen, Nested, NotAllowed, Outer, Refuses
+from round_trip import pushes_and_pulls
 
 Pair = namedtuple("Pair", "a b")
 LONG = "x" * 300
@@ -97,32 +98,10 @@ def values():
 @a_dag()
 def pushes_rarer_types():
     @task
-    def push(ti=None):
-        refused = {}
-        for name, value in values().items():
-            try:
-                ti.xcom_push(key=name, value=value)
-            except Exception as error:  # noqa: BLE001  # which one is compared
-                refused[name] = f"{type(error).__name__}: {error}"
-        return refused
-
-    @task
-    def pull(ti=None):
-        found = {}
-        for name in values():
-            try:
-                value = ti.xcom_pull(task_ids="push", key=name)
-            except Exception as error:  # noqa: BLE001  # which one is compared
-                found[name] = f"raises {type(error).__name__}: {error}"
-            else:
-                found[name] = f"{type(value).__name__} {value!r}"
-        return found
-
-    @task
     def fails_to_return():
         return Slotted()
 
-    push() >> pull()
+    pushes_and_pulls(values, lambda value: f"{type(value).__name__} {value!r}")
     fails_to_return()
 
 
