@@ -48,6 +48,7 @@ REPRESENTATIVE = (
     "obeys_policies",
     "orders_by_weight_upstream",
     "orders_in_a_pool",
+    "orders_under_a_limit",
     "passes_xcoms",
     "processes_end",
     "pulls_in_every_form",

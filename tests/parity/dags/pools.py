@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""Runs whose tasks share the two slots of a pool."""
+"""Runs of 200 tasks that work two at a time: so many slots has a pool, or so many tasks may be active."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, task
 from leave_notes import a_dag, await_line, note, scratch
 
 POOL = "two"
-WORKS, MAPPED = 48, 10
+WORKS, MAPPED = 150, 50
 
 
 class Pairs(BaseOperator):
@@ -48,32 +48,54 @@ class Pairs(BaseOperator):
         return self.started(context).index(own)
 
 
+def _works_after(ready, **where):
+    """200 tasks of every weight rule, whose own weights would make another order than those that the rules make."""
+    for number in range(WORKS):
+        rule = ("absolute", "downstream", "upstream")[number % 3]
+        beside = EmptyOperator(task_id=f"beside_{number}", priority_weight=number * 41 % 97)
+        others = 0 if rule == "absolute" else beside.priority_weight
+        weight = 100 + 10 * (number * 29 % WORKS)
+        works = Pairs(task_id=f"works_{number}", priority_weight=weight - others, weight_rule=rule, **where)
+        first, second = (works, beside) if rule == "downstream" else (beside, works)
+        first >> second
+        ready >> works
+    in_the_middle = 105 + 10 * WORKS // 2
+    mapped = Pairs.partial(task_id="mapped", priority_weight=in_the_middle, weight_rule="absolute", **where)
+    ready >> mapped.expand(number=list(range(MAPPED)))
+
+
 @a_dag(max_active_tasks=1000)
 def orders_in_a_pool():
-    """Tasks of every weight rule, whose own weights would make another order than those that the rules make.
-
-    All are ready before the first of them can start: the slots are taken until then.
-    """
+    """All are ready before the first of them can start: the slots are taken until then."""
 
     @task(weight_rule="absolute")
     def slots_are_taken(**context):
         await_line(context, "started", "takes_0[-1]")
         await_line(context, "started", "takes_1[-1]")
 
-    taken = slots_are_taken()
     for number in range(2):
         Pairs(task_id=f"takes_{number}", pool=POOL, following=WORKS + MAPPED)
-    for number in range(WORKS):
-        rule = ("absolute", "downstream", "upstream")[number % 3]
-        beside = EmptyOperator(task_id=f"beside_{number}", priority_weight=number * 41 % 97)
-        others = 0 if rule == "absolute" else beside.priority_weight
-        weight = 100 + 10 * (number * 29 % WORKS)
-        works = Pairs(task_id=f"works_{number}", pool=POOL, priority_weight=weight - others, weight_rule=rule)
-        first, second = (works, beside) if rule == "downstream" else (beside, works)
-        taken >> first >> second
-    in_the_middle = 105 + 10 * WORKS // 2
-    mapped = Pairs.partial(task_id="mapped", pool=POOL, priority_weight=in_the_middle, weight_rule="absolute")
-    taken >> mapped.expand(number=list(range(MAPPED)))
+    _works_after(slots_are_taken(), pool=POOL)
+
+
+@a_dag(max_active_tasks=2)
+def orders_under_a_limit():
+    """All are ready at once: the last that they wait for is the same for all."""
+
+    @task(weight_rule="absolute")
+    def others_have_ended(**context):
+        waits = {f"beside_{number}" for number in range(WORKS) if number % 3 != 1}
+        while not waits <= _ended(context):
+            time.sleep(0.2)
+
+    _works_after(others_have_ended())
+
+
+def _ended(context):
+    ti = context["ti"]
+    states = ti.get_task_states(ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    return {task_id for task_id, state in states.items() if state == "success"}
 
 
 orders_in_a_pool()
+orders_under_a_limit()
