@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError
 
 from run_bench import RunBench
+from temporal_airflow import identifiers
 from temporal_airflow.capacity.pool_client import PoolClient
 from temporal_airflow.capacity.pool_worker import serving_pools
+from temporal_airflow.connection import connect
+from temporal_airflow.dev_server import launch
 from temporal_airflow.exceptions import InputError, PoolNotFoundError
-from temporal_airflow.models import PoolDefinition
+from temporal_airflow.models import HeldSlots, PoolDefinition, SlotHolder, SlotMessage, SlotRequest
+from temporal_airflow.settings import load_settings
 from waiting import until
 
 
@@ -108,3 +115,34 @@ async def test_a_task_with_a_limit_per_dag_runs_once_at_a_time_in_all_runs(bench
         ends = [await bench.end(run) for run in runs]
     assert {end.state for end in ends} == {"success"}
     assert most_at_once(bench) == 1
+
+
+async def test_a_run_that_can_not_be_told_of_its_slots_keeps_those_that_it_uses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(launch.DYNAMIC_CONFIG, "history.maximumSignalsPerExecution", "1")
+    async with connect(load_settings(), ephemeral=True, report=lambda _: None) as connection:
+        run = await connection.client.start_workflow("any", id="run", task_queue="that nobody serves")
+        await run.signal("the last one")
+        with pytest.raises(RPCError, match="limit for signal events"):
+            await run.signal("one too many")
+        assert run.first_execution_run_id is not None
+        async with serving_pools(connection.client) as pools:
+            await pools.set(PoolDefinition(name="narrow", slots=2))
+            pool = connection.client.get_workflow_handle(identifiers.pool_workflow_id("narrow"))
+            uses = SlotMessage(
+                holder=SlotHolder(workflow_id=run.id, first_run_id=run.first_execution_run_id),
+                holds=(HeldSlots(ticket=1),),
+                requests=(SlotRequest(ticket=2, task_id="waits"),),
+            )
+            await pool.signal(identifiers.SLOTS_SIGNAL, uses)
+            await until("the server refuses to tell the run", lambda: refuses_and_goes_on(pool))
+            stats = await pools.stats("narrow")
+    assert stats is not None
+    assert (stats.running, stats.open) == (2, 0)
+
+
+async def refuses_and_goes_on(pool: WorkflowHandle[Any, Any]) -> bool:
+    kinds = [event.event_type for event in (await pool.fetch_history()).events]
+    refused = EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_FAILED
+    return refused in kinds and kinds[-1] == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED

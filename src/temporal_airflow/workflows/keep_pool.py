@@ -147,10 +147,11 @@ class KeepAirflowPoolWorkflow:
         try:
             await run.signal(identifiers.SLOTS_GRANTED_SIGNAL, grant)
         except FailureError as error:
-            if RUN_IS_GONE not in str(error):
+            if RUN_IS_GONE in str(error):
+                self._book.drop(key)
+                self._has_news = True
+            else:  # it uses what it has, and asks again once it goes on in a new execution
                 workflow.logger.warning("Run %s can't be told of its slots: %s", key.workflow_id, error)
-            self._book.drop(key)  # if it is there all the same, it asks again
-            self._has_news = True
         finally:
             self._telling -= 1
             self._woken = True
