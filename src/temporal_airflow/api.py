@@ -94,7 +94,7 @@ def run_dag(
         logical_date: now, if not given.
         run_id: Airflow makes one, if not given.
         dag_id: which DAG, if the file holds several.
-        ephemeral: use a private server in memory.
+        ephemeral: use a private server that leaves nothing behind.
         answers: for tasks that ask people, by task id or ``task_id[map_index]``: an :class:`Answer`, or the option that
             is chosen. A task that asks and has none waits for somebody else.
 

@@ -57,7 +57,7 @@ async def connect(
 
     Args:
         settings: the address in them comes first, then ``TEMPORAL_*`` and its profile.
-        ephemeral: start a private server in memory, whatever is configured.
+        ephemeral: start a private server that leaves nothing behind, whatever is configured.
         report: told what takes time.
 
     Raises:

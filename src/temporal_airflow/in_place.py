@@ -102,7 +102,7 @@ async def open_in_place(
         template: from :func:`task_processes`.
         dags_folder: the same.
         settings: of this command.
-        ephemeral: use a private server in memory, and leave no values behind.
+        ephemeral: use a private server, and leave no values behind.
         report: told what takes time.
     """
     async with AsyncExitStack() as stack:

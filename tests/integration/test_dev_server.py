@@ -145,7 +145,6 @@ async def test_two_leases_share_one_server_which_stops_after_the_last(settings: 
     files = files_of(settings)
     eventually("the server has stopped", lambda: not locks.is_held(files.file("owner.lock")))
     assert not files.file("state.json").exists()
-    assert files.database is not None
     assert files.database.exists()
 
 
@@ -201,7 +200,6 @@ async def test_a_state_file_of_a_crashed_machine_is_not_believed(settings: Setti
 
 async def test_a_database_that_a_killed_server_left_half_made_is_made_anew(settings: Settings) -> None:
     files = files_of(settings)
-    assert files.database is not None
     settings.data_folder.mkdir()
     files.file("unfinished").touch()
     sqlite3.connect(files.database).execute("CREATE TABLE only_the_first (id INTEGER)").connection.close()
@@ -213,7 +211,6 @@ async def test_a_database_that_a_killed_server_left_half_made_is_made_anew(setti
 async def test_an_ephemeral_server_is_private_and_leaves_no_file(settings: Settings, scratch: Path) -> None:
     async with lease(settings, report=print) as shared, lease(settings, ephemeral=True, report=print) as private:
         assert private.address != shared.address
-        assert private.database is None
         await start_workflow(private)
     eventually("both servers have stopped", lambda: not processes_naming(scratch.parent))
     assert names_in(scratch) == []
@@ -253,7 +250,6 @@ async def test_a_port_in_use_is_named_with_the_remedy(settings: Settings, name: 
 async def test_a_server_that_ends_at_once_shows_its_last_output(settings: Settings) -> None:
     settings.data_folder.mkdir()
     database = files_of(settings).database
-    assert database is not None
     database.write_bytes(b"this is no database" * 100)
     with pytest.raises(ServerError, match=r"(?s)ended while it was starting.*not a database"):
         async with lease(settings, report=print):

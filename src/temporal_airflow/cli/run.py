@@ -36,7 +36,7 @@ def run(  # noqa: PLR0917  # Typer reads the command's options from here
     output: options.OutputOption = options.Output.TABLE,
     xcom: Annotated[bool, typer.Option("--xcom", help="Add XComs to the JSON output.")] = False,
     ephemeral: Annotated[
-        bool, typer.Option("--ephemeral", help="Use a server in memory that leaves nothing behind.")
+        bool, typer.Option("--ephemeral", help="Use a private server that leaves nothing behind.")
     ] = False,
 ) -> None:
     """Run a DAG file to its end: finds or starts a server, runs the tasks here, shows them live.

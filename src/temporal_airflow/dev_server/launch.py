@@ -45,23 +45,34 @@ SQLITE_PRAGMAS = {"journal_mode": "wal", "synchronous": "normal"}  # as fast as 
 
 @dataclass(frozen=True)
 class ServerFiles:
-    """The files of one server, side by side; ``database`` is None for one in memory, whose folder goes with it."""
+    """The files of one server, side by side.
+
+    Attributes:
+        ephemeral: whether the folder goes with the server.
+    """
 
     folder: Path
     name: str
-    database: Path | None
+    ephemeral: bool = False
 
     @classmethod
     def of_database(cls, settings: Settings, version: Version) -> ServerFiles:
         """Those of the user's server: named by version, as a database can't be read by an older server."""
         name = f"temporal-server-{version.server_name}"
-        folder = settings.data_folder.absolute()
-        return cls(folder, name, folder / f"{name}.db")
+        return cls(settings.data_folder.absolute(), name)
 
     @classmethod
-    def in_memory(cls, folder: Path) -> ServerFiles:
-        """Those of a private server, in a folder that nobody else knows."""
-        return cls(folder, "temporal-server", None)
+    def of_ephemeral(cls, folder: Path) -> ServerFiles:
+        """Those of a private server, in a folder that nobody else knows.
+
+        It has a database file, too: one in memory is lost with its connection, which a busy machine interrupts.
+        """
+        return cls(folder, "temporal-server", ephemeral=True)
+
+    @property
+    def database(self) -> Path:
+        """Where the server keeps everything."""
+        return self.file("db")
 
     def file(self, ending: str) -> Path:
         """``state.json``, ``log``, ``unfinished``, or a lock: ``users.lock``, ``owner.lock``, ``startup.lock``."""
@@ -112,11 +123,10 @@ async def launch(binary: Path, version: Version, files: ServerFiles, settings: S
             "ui_url": f"http://{HOST}:{ui_port}",
             "server_version": version.server_name,
         },
-        scratch=str(files.folder) if files.database is None else None,
+        scratch=str(files.folder) if files.ephemeral else None,
     )
     files.file("state.json").unlink(missing_ok=True)  # of a server that crashed
-    if files.database is not None:
-        _clear_unfinished(files.database, files.file("unfinished"))
+    _clear_unfinished(files.database, files.file("unfinished"))
     await asyncio.to_thread(_run_parent, plan, files)
 
 
@@ -156,10 +166,9 @@ def _command(binary: Path, files: ServerFiles, port: int, ui_port: int) -> list[
         command += ["--dynamic-config-value", f"{name}={value}"]
     for name, kind in SEARCH_ATTRIBUTES.items():  # a database that there is already keeps those that it has
         command += ["--search-attribute", f"{name}={kind}"]
-    if files.database is not None:
-        command += ["--db-filename", str(files.database)]
-        for name, value in SQLITE_PRAGMAS.items():
-            command += ["--sqlite-pragma", f"{name}={value}"]
+    command += ["--db-filename", str(files.database)]
+    for name, value in SQLITE_PRAGMAS.items():
+        command += ["--sqlite-pragma", f"{name}={value}"]
     return command
 
 

@@ -1,7 +1,7 @@
 """A Temporal server of our own, leased: started by the first command that needs it, stopped after the last one.
 
-All commands of a user share one server per database file; an ephemeral one is in memory and private. A lease must know
-neither what runs on the server nor what a worker is; it knows the server by its files only (``launch``).
+All commands of a user share one server per database file; an ephemeral one is private and leaves nothing. A lease must
+know neither what runs on the server nor what a worker is; it knows the server by its files only (``launch``).
 
 Who holds what, by locks that the kernel drops when the holder dies, however it dies:
 
@@ -74,7 +74,6 @@ class DevServer:
     address: str
     ui_url: str
     namespace: str = NAMESPACE
-    database: Path | None = None
 
 
 @contextlib.asynccontextmanager
@@ -83,7 +82,7 @@ async def lease(settings: Settings, *, ephemeral: bool = False, report: Report) 
 
     Args:
         settings: folders and ports.
-        ephemeral: a private server, in memory, that ends with this lease.
+        ephemeral: a private server that ends with this lease and leaves nothing behind.
         report: told what takes time; may be called from another thread.
 
     Raises:
@@ -96,7 +95,7 @@ async def lease(settings: Settings, *, ephemeral: bool = False, report: Report) 
         with await _lock(files, "startup.lock", Kind.EXCLUSIVE):
             held.enter_context(await _lock(files, "users.lock", Kind.SHARED))
             state = await _join(files) or await _start(binary, version, files, settings, report)
-        yield DevServer(state.address, state.ui_url, database=files.database)
+        yield DevServer(state.address, state.ui_url)
 
 
 async def _find_binary(settings: Settings, report: Report) -> Path:
@@ -120,7 +119,7 @@ def _files(settings: Settings, version: Version, *, ephemeral: bool) -> Iterator
     if ephemeral:
         folder = Path(tempfile.mkdtemp(prefix="temporal-airflow-server-"))
         try:
-            yield ServerFiles.in_memory(folder)
+            yield ServerFiles.of_ephemeral(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return
@@ -140,7 +139,7 @@ async def _lock(files: ServerFiles, name: str, kind: Kind) -> HeldLock:
 
 
 async def _start(binary: Path, version: Version, files: ServerFiles, settings: Settings, report: Report) -> ServerState:
-    report(f"Starting a Temporal server ({files.database or 'in memory'}).")
+    report(f"Starting a Temporal server ({'for this once' if files.ephemeral else files.database}).")
     for _ in range(START_ATTEMPTS):
         await launch(binary, version, files, settings)
         state = await _join(files)
@@ -180,7 +179,7 @@ async def _answers(state: ServerState, files: ServerFiles) -> bool:
     try:
         async with asyncio.timeout(CALL_TIMEOUT):
             client = await Client.connect(state.address, namespace=NAMESPACE)
-            if files.database is not None:
+            if not files.ephemeral:
                 await _prepare_namespace(client)
     except (RuntimeError, RPCError, TimeoutError):  # the SDK raises RuntimeError when it can't connect
         return False

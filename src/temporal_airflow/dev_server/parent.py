@@ -36,7 +36,7 @@ class Launch(TypedDict):
     users_lock: str  # shared: the users; exclusive: this process, once they have gone
     state_file: str
     state: dict[str, str]  # what the state file says besides the two process ids
-    scratch: str | None  # a folder to remove at the end: that of a server in memory
+    scratch: str | None  # a folder to remove at the end: that of an ephemeral server
 
 
 def main(launch: Launch) -> None:
@@ -89,7 +89,7 @@ def _stop(server: subprocess.Popen[bytes], events: queue.SimpleQueue[Event]) -> 
 
 
 def _remove_traces(launch: Launch) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a user of a server in memory has removed the folder itself
+    with contextlib.suppress(FileNotFoundError):  # the user of an ephemeral server has removed the folder itself
         os.unlink(launch["state_file"])  # noqa: PTH108
     if launch["scratch"]:
         import shutil
