@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ HOME = Path(tempfile.mkdtemp(prefix="temporal-airflow-tests-"))
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "TEMPORAL_"))]:
     del os.environ[name]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred commands would compile our code for itself
 os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__TEMPORAL__DATA_FOLDER"] = str(HOME / "data")
@@ -23,6 +25,7 @@ os.environ["AIRFLOW_CONN_VAULT"] = "generic://user:s3cr3t-passw0rd@host/"
 os.environ["_AIRFLOW__AS_LIBRARY"] = "1"  # before anything imports Airflow: a test must never reach a real database
 
 from run_bench import DAGS_FOLDER, RunBench  # noqa: E402  # Airflow reads the environment when it is imported
+from temporal_airflow import run_starting  # noqa: E402
 from temporal_airflow.connection import Connection, connect  # noqa: E402
 from temporal_airflow.dev_server.binary import find_binary  # noqa: E402
 from temporal_airflow.engine.airflow_library import import_scheduling_code  # noqa: E402
@@ -83,7 +86,11 @@ async def template() -> AsyncIterator[ProcessTemplate]:
 
 
 @pytest_asyncio.fixture
-async def bench(connection: Connection, template: ProcessTemplate, tmp_path: Path) -> AsyncIterator[RunBench]:
+async def bench(
+    connection: Connection, template: ProcessTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RunBench]:
+    # for so long a run waits for a worker that leaves at the moment in which the server gives it a step
+    monkeypatch.setattr(run_starting, "WORKFLOW_TASK_TIMEOUT", timedelta(seconds=10))
     bench = RunBench(connection.client, template, load_settings(), tmp_path)
     yield bench
     assert await bench.failed_workflow_tasks() == []

@@ -50,7 +50,6 @@ from .ends import Ends
 
 TICK = timedelta(milliseconds=1)
 MOST_STEPS = 5000
-MOST_KEYS = 40
 ABSENT = "absent"
 
 
@@ -192,12 +191,15 @@ def _moved(result: TaskExecutionResult, now: datetime) -> TaskExecutionResult:
     return result.model_copy(update={"start_date": now, "end_date": now, "reschedule_date": later})
 
 
-def orders(keys: Collection[TaskKey], by_chance: int) -> Iterator[Order]:
+def orders(keys: Collection[TaskKey], by_chance: int, first_or_last: int) -> Iterator[Order]:
     """Each task instance first, each last, and orders by chance, in which several end at once, too.
 
-    Of many task instances some come first and last: the orders to play would be more than the corpus is worth.
+    Args:
+        keys: of what ends while something else could end, too.
+        by_chance: how many orders to draw.
+        first_or_last: at most so many task instances come first, and last.
     """
-    for key in sorted(keys)[:: 1 + len(keys) // MOST_KEYS]:
+    for key in sorted(keys)[:: -(-len(keys) // first_or_last) or 1]:
         yield partial(_first, key)
         yield partial(_last, key)
     yield lambda able: able
@@ -217,17 +219,18 @@ def _by_chance(dice: random.Random, most: int, able: Sequence[TaskKey]) -> Seque
     return dice.sample(able, min(len(able), dice.randint(1, most)))
 
 
-def chances(ends: Ends, by_chance: int = 40) -> dict[str, set[str]]:
+def chances(ends: Ends, by_chance: int = 40, first_or_last: int = 50) -> dict[str, set[str]]:
     """What is chance in a run: the ends that a task instance may come to, where there is more than one.
 
     Args:
         ends: how everything ended in one run.
         by_chance: how many orders to draw, besides those in which one task instance comes first or last.
+        first_or_last: how many task instances do so, spread over all of them.
     """
     play = Play(ends, lambda able: able[:1])
     first = play.standing()
     seen = {name: {each} for name, each in first.items()}
-    for order in orders(play.raced, by_chance):
+    for order in orders(play.raced, by_chance, first_or_last):
         standing = Play(ends, order).standing()
         for name in {*first, *standing}:
             seen.setdefault(name, {ABSENT}).add(standing.get(name, ABSENT))
