@@ -54,7 +54,7 @@ for letter in "abc":
     globals()[dag.dag_id] = dag
 
 with dag_of("in_an_unknown_pool") as in_an_unknown_pool:
-    EmptyOperator(task_id="empty", pool="nawwor")
+    EmptyOperator(task_id="empty", pool="narow")
 
 with dag_of("in_too_small_a_pool") as in_too_small_a_pool:
     EmptyOperator(task_id="empty", pool="tiny", pool_slots=3)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from difflib import get_close_matches
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
-from temporal_airflow import identifiers
+from temporal_airflow import identifiers, near_names
 from temporal_airflow.capacity.pool_client import TASK_TIMEOUT, PoolClient
 from temporal_airflow.capacity.slot_book import UNLIMITED
 from temporal_airflow.exceptions import InputError
@@ -48,11 +47,9 @@ async def _enforced_pools(client: PoolClient, loaded: LoadedDag) -> tuple[str, .
 
 
 def _unknown(dag_id: str, missing: list[str], known: list[str]) -> str:
-    near = get_close_matches(missing[0], known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
-        f"DAG {dag_id!r} uses pool {missing[0]!r}, which does not exist.{hint} There are: {', '.join(known)}. "
-        f"Make it with `temporal-airflow pools set {missing[0]} SLOTS DESCRIPTION`."
+        near_names.absence(f"DAG {dag_id!r} uses a pool that does not exist:", missing[0], known)
+        + f" Make it with `temporal-airflow pools set {missing[0]} SLOTS DESCRIPTION`."
     )
 
 
