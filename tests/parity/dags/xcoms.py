@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import os
+import time
 from collections import OrderedDict, defaultdict, namedtuple
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -131,7 +132,10 @@ def pulls_in_every_form():  # noqa: C901  # one task for each way
 
         @task
         def sees_its_own(ti=None):
-            return [ti.xcom_pull(task_ids="group.in_group"), ti.xcom_pull("group.in_group", map_indexes=ti.map_index)]
+            # only its own until that of the other is there, too
+            while isinstance(every := ti.xcom_pull(task_ids="group.in_group"), int):
+                time.sleep(0.2)
+            return [every, ti.xcom_pull("group.in_group", map_indexes=ti.map_index)]
 
         in_group(n) >> sees_its_own()
 
