@@ -41,6 +41,16 @@ NOTHING_TO_MAP_OVER = Case(
         Group(members=(Group(members=(Task(after=(12,)),)),), over=Over(node=11)),
     )
 )
+FAILS_AMID_A_PASS = Case(
+    nodes=(
+        Task(kind=Kind.BRANCH),
+        Task(outcomes=(Outcome(End.FAIL),)),
+        Task(outcomes=(Outcome(End.SKIP),)),
+        Task(over=Over(node=1)),
+        Task(after=(0, 3), over=Over(node=2)),
+    ),
+    turns=(Turn(first=1, count=2),),
+)
 ENDED_AS_FAILED_BY_ITS_TRIGGER = Case(
     nodes=(Task(outcomes=(Outcome(End.DEFER, Wait.ENDED_FAILED),)), Task(), Task(after=(1,))),
     turns=(Turn(), Turn()),
@@ -70,6 +80,10 @@ def test_each_success_counts_once_another_map_index_was_removed(reference: Refer
 
 def test_there_is_nothing_to_map_over_as_soon_as_what_is_mapped_over_has_failed(reference: Reference) -> None:
     check(NOTHING_TO_MAP_OVER, reference)
+
+
+def test_what_fails_in_a_pass_before_it_is_expanded_is_seen_by_the_next_pass(reference: Reference) -> None:
+    check(FAILS_AMID_A_PASS, reference)
 
 
 def test_a_failure_that_a_trigger_reports_stops_no_other_task(reference: Reference) -> None:

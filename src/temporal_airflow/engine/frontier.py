@@ -107,7 +107,7 @@ class Frontier:
             elif ti.state in State.finished:
                 self._dag_run.forget_lengths(ti.task_id)
                 self._spread(ti)
-                if self._round and not _is_unexpanded(ti):
+                if self._round:
                     self._ended_in_round.add(key)
 
     def take_due(self, due: Iterable[TaskKey]) -> None:
@@ -118,8 +118,7 @@ class Frontier:
         """Those of the noted task instances that Airflow finds ready; it may expand, skip or fail others on the way.
 
         What has been noted until now is a round, as a pass of Airflow's scheduler would be. It may take several calls:
-        all of them see the same finished task instances, and what they change is for the next round. Only the end of a
-        task that isn't expanded is seen at once: Airflow looks at all tasks in each pass, and finds it a pass earlier.
+        all of them see the same finished task instances, and what they change is for the next round.
 
         Args:
             allowance: of the step; not used up.
@@ -165,13 +164,17 @@ class Frontier:
         [first, *_] = candidates
         if not _is_unexpanded(first):
             ready, _, _ = DagRun._get_ready_tis(self._dag_run, candidates, finished, self._session)  # type: ignore[arg-type]
-            self._ended_in_round.update(key_of(ti) for ti in candidates if ti.state in State.finished)
-            return ready
+        else:
+            ready = []
+            self._expand(first, finished)
+        self._ended_in_round.update(key_of(ti) for ti in candidates if ti.state in State.finished)
+        return ready
+
+    def _expand(self, unexpanded: TaskInstance, finished: list[TaskInstance]) -> None:
         context = DepContext(flag_upstream_failed=True, ignore_unmapped_tasks=True, finished_tis=finished)
-        if first.are_dependencies_met(session=self._session, dep_context=context):
-            self._round.extend(self._growth.expand(first))
-            self._look_again_below(first.task_id)
-        return []
+        if unexpanded.are_dependencies_met(session=self._session, dep_context=context):
+            self._round.extend(self._growth.expand(unexpanded))
+            self._look_again_below(unexpanded.task_id)
 
     def _put_back(self, candidates: Sequence[TaskInstance]) -> None:
         self._round.extendleft(key_of(ti) for ti in reversed(candidates))
