@@ -43,8 +43,7 @@ class Readings:
         threads: all threads of the worker's process.
         helpers: guardian and template.
         slots: what slots did themselves: they supervise tasks.
-        runners: what lives below slots: processes that run one task after the other, or fork them.
-        ended: what ended below all these: tasks that were forked, and slots and runners that were replaced.
+        runners: what lives below slots, and what has ended below all these: forked tasks, runners that were replaced.
     """
 
     main: float
@@ -52,7 +51,6 @@ class Readings:
     helpers: float
     slots: float
     runners: float
-    ended: float
 
     @classmethod
     def of(cls, worker: Tree) -> Readings:
@@ -60,14 +58,14 @@ class Readings:
         process = psutil.Process(worker.pid)
         [main] = [thread for thread in process.threads() if thread.id == worker.pid]
         own = process.cpu_times()
-        parts = dict.fromkeys(("helpers", "slots", "runners", "ended"), 0.0)
+        parts = dict.fromkeys(("helpers", "slots", "runners"), 0.0)
         depth = {worker.pid: 0}
         for below in process.children(recursive=True):  # parents come before their children
             times = below.cpu_times()
             depth[below.pid] = depth.get(below.ppid(), SLOT) + 1
             part = "helpers" if depth[below.pid] < SLOT else "slots" if depth[below.pid] == SLOT else "runners"
             parts[part] += times.user + times.system
-            parts["ended"] += times.children_user + times.children_system
+            parts["runners"] += times.children_user + times.children_system
         return cls(main.user_time + main.system_time, own.user + own.system, **parts)
 
     def since(self, before: Readings) -> Readings:
@@ -75,7 +73,7 @@ class Readings:
         return Readings(*(after - earlier for after, earlier in zip(self._all(), before._all(), strict=True)))
 
     def _all(self) -> tuple[float, ...]:
-        return (self.main, self.threads, self.helpers, self.slots, self.runners, self.ended)
+        return (self.main, self.threads, self.helpers, self.slots, self.runners)
 
 
 async def profile(shape: Shape, isolation: Isolation, *, functions: bool) -> None:
@@ -125,8 +123,7 @@ def _table(measured: Measured, used: Readings, counted: dict[str, Any]) -> str:
         ("worker: other threads (the SDK's Rust core)", used.threads - used.main - workflow),
         ("guardian and template", used.helpers),
         ("slots: supervise tasks, answer them, keep their logs", used.slots),
-        ("processes that run one task after the other (`reuse`)", used.runners),
-        ("processes that ended: forked tasks, and what was replaced", used.ended),
+        ("processes that run tasks: forked ones, or those that are reused", used.runners),
     ]
     total = sum(value for _, value in rows)
     lines = ["", "| where | ms a task | share |", "|---|---|---|"]
