@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from airflow.utils.state import DagRunState, TaskInstanceState
 
 from .case import Case, End, Outcome, Task, Turn, Wait
 from .dags import START, DagBuilder
-from .messages import Key, Report, Standing, Started, WorkerLost
+from .messages import Key, Report, Standing, Started, WaitEnded, WorkerLost
 from .ours import MAX_LOST_ATTEMPTS, Ours
 from .reference import Reference
 from .task_side import WAIT_TIMEOUT, attempt_ended, wait_ended
@@ -131,7 +131,9 @@ def _play(case: Case, players: Players, ours: Ours, reference: Reference) -> int
         finally:
             theirs = reference.answer()
         assert theirs is not None
-        if (case.limited and _decided_by_the_database(mine, theirs)) or _decided_against_itself(theirs, players):
+        if case.limited and _decided_by_the_database(mine, theirs):
+            return number
+        if _decided_against_itself(theirs, players, reports):
             return number
         _compare(mine, theirs, f"step {number}, after {reports}")
         players.begin(mine.started)
@@ -159,17 +161,24 @@ def _decided_by_the_database(mine: Standing, theirs: Standing) -> bool:
     return mine.started != theirs.started and ranks(mine) == ranks(theirs) and _keys(mine) != _keys(theirs)
 
 
-def _decided_against_itself(theirs: Standing, players: Players) -> bool:
+def _decided_against_itself(theirs: Standing, players: Players, reports: Sequence[Report]) -> bool:
     """Whether Airflow did what can't be meant, to be neither matched nor foretold.
 
-    Its check for deadlocks asks about tasks that run, in the order of the database, and may find one of them skipped
-    by a branch; a run whose last task is expanded and skipped in one pass ends before the other map indexes run. Users
-    read of both in ``docs/reference/airflow-features.md``.
+    Its check for deadlocks asks about tasks that run, or have just been resumed by their trigger, in the order of the
+    database, and may find one of them skipped by a branch; a run whose last task is expanded and skipped in one pass
+    ends before the other map indexes run. Users read of both in ``docs/reference/airflow-features.md``.
     """
+    if any(theirs.rows[key].state == TaskInstanceState.SKIPPED for key in _resumed(reports)):
+        return True
     if theirs.state != RUNNING:
         return any(row.state == TaskInstanceState.SCHEDULED for row in theirs.rows.values())
     running = (key for key, out in players.out.items() if out.wait is None)
     return any(theirs.rows[key].state == TaskInstanceState.SKIPPED for key in running)
+
+
+def _resumed(reports: Sequence[Report]) -> list[Key]:
+    """What goes on in a process after its trigger."""
+    return [report.key for report in reports if isinstance(report, WaitEnded) and report.state is None]
 
 
 def _keys(standing: Standing) -> set[Key]:
