@@ -168,12 +168,10 @@ def _decided_against_itself(theirs: Standing, players: Players, reports: Sequenc
     database, and may find one of them skipped by a branch; a run whose last task is expanded and skipped in one pass
     ends before the other map indexes run. Users read of both in ``docs/reference/airflow-features.md``.
     """
-    if any(theirs.rows[key].state == TaskInstanceState.SKIPPED for key in _resumed(reports)):
+    at_work = [key for key, out in players.out.items() if out.wait is None] + _resumed(reports)
+    if any(theirs.rows[key].state == TaskInstanceState.SKIPPED for key in at_work):
         return True
-    if theirs.state != RUNNING:
-        return any(row.state == TaskInstanceState.SCHEDULED for row in theirs.rows.values())
-    running = (key for key, out in players.out.items() if out.wait is None)
-    return any(theirs.rows[key].state == TaskInstanceState.SKIPPED for key in running)
+    return theirs.state != RUNNING and any(row.state == TaskInstanceState.SCHEDULED for row in theirs.rows.values())
 
 
 def _resumed(reports: Sequence[Report]) -> list[Key]:
