@@ -13,6 +13,11 @@ POOL = "two"
 WORKS, MAPPED = 150, 50
 
 
+def _states(context):
+    ti = context["ti"]
+    return ti.get_task_states(ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+
+
 class Pairs(BaseOperator):
     """Notes with which other task it works: each ends once the slots are taken by its pair, whoever of it is first.
 
@@ -38,8 +43,7 @@ class Pairs(BaseOperator):
             time.sleep(1)
 
     def ready(self, context):
-        ti = context["ti"]
-        return list(ti.get_task_states(ti.dag_id, run_ids=[ti.run_id])[ti.run_id].values()).count("scheduled")
+        return list(_states(context).values()).count("scheduled")
 
     def started(self, context):
         return (scratch(context) / "started").read_text().splitlines()
@@ -85,16 +89,10 @@ def orders_under_a_limit():
     @task(weight_rule="absolute")
     def others_have_ended(**context):
         waits = {f"beside_{number}" for number in range(WORKS) if number % 3 != 1}
-        while not waits <= _ended(context):
+        while not waits <= {task_id for task_id, state in _states(context).items() if state == "success"}:
             time.sleep(0.2)
 
     _works_after(others_have_ended())
-
-
-def _ended(context):
-    ti = context["ti"]
-    states = ti.get_task_states(ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
-    return {task_id for task_id, state in states.items() if state == "success"}
 
 
 orders_in_a_pool()
