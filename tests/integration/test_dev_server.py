@@ -211,6 +211,7 @@ async def test_a_database_that_a_killed_server_left_half_made_is_made_anew(setti
 async def test_an_ephemeral_server_is_private_and_leaves_no_file(settings: Settings, scratch: Path) -> None:
     async with lease(settings, report=print) as shared, lease(settings, ephemeral=True, report=print) as private:
         assert private.address != shared.address
+        assert [path.name for path in scratch.rglob("*.db")] == ["temporal-server.db"]
         await start_workflow(private)
     eventually("both servers have stopped", lambda: not processes_naming(scratch.parent))
     assert names_in(scratch) == []
