@@ -6,8 +6,7 @@
         assert result.xcom("report") == 42
 
 The server is private, leaves nothing behind, and is shared by the whole test session, as are the processes that import
-Airflow.
-Importing this module imports neither pytest's other plugins nor Airflow: pytest does it in every project.
+Airflow. Importing this module imports neither pytest's other plugins nor Airflow: pytest does it in every project.
 """
 
 from __future__ import annotations

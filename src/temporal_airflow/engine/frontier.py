@@ -162,11 +162,11 @@ class Frontier:
         """Ask Airflow which of these may start."""
         finished = self._finished_relatives(candidates)
         [first, *_] = candidates
-        if not _is_unexpanded(first):
-            ready, _, _ = DagRun._get_ready_tis(self._dag_run, candidates, finished, self._session)  # type: ignore[arg-type]
-        else:
-            ready = []
+        ready: list[TaskInstance] = []
+        if _is_unexpanded(first):
             self._expand(first, finished)
+        else:
+            ready, _, _ = DagRun._get_ready_tis(self._dag_run, candidates, finished, self._session)  # type: ignore[arg-type]
         self._ended_in_round.update(key_of(ti) for ti in candidates if ti.state in State.finished)
         return ready
 
