@@ -25,9 +25,9 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that the next steps take; those that have been taken are no longer there."""
     waits = [TOO_LONG_FOR_THE_SDK]
 
-    def slowly(record: DagRunRecord) -> str:
+    def slowly(record: DagRunRecord, size: int) -> str:
         time.sleep(waits.pop() if waits else 0)
-        return state_table(record)
+        return state_table(record, size)
 
     monkeypatch.setattr(dag_run, "state_table", slowly)
     return waits

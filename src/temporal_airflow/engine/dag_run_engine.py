@@ -200,6 +200,10 @@ class DagRunEngine:
             self._record = self._run.record().model_copy(update={"waits_for": self._waits.why_queued()})
         return self._record
 
+    def excerpt(self, most: int) -> DagRunRecord:
+        """The run and its first task instances: what all of them wait for takes long to find out."""
+        return self._run.record(most)
+
     @property
     def xcoms(self) -> tuple[XComRecord, ...]:
         """The run's XComs as of the last step; made when somebody asks."""

@@ -300,8 +300,12 @@ class OpenRun:
         runs = flight is not None and flight.state == TaskInstanceState.RUNNING and not flight.stopping
         return runs and not self._histories.get(key, NO_HISTORY).answered
 
-    def record(self) -> DagRunRecord:
-        """The run as people and tasks may see it."""
+    def record(self, most: int | None = None) -> DagRunRecord:
+        """The run as people and tasks may see it.
+
+        Args:
+            most: of its task instances, by task id and map index; None is all.
+        """
         requests = sum(history.input_request is not None for history in self._histories.values())
         return DagRunRecord(
             run=self.execution.run,
@@ -309,7 +313,9 @@ class OpenRun:
             start_date=self.dag_run.start_date,
             end_date=self.dag_run.end_date,
             reason=self.reason,
-            task_instances=tuple(self._with_waits(record, requests) for record in self._records.all(self._record_of)),
+            task_instances=tuple(
+                self._with_waits(record, requests) for record in self._records.first(most, self._record_of)
+            ),
             deadlines=self.deadlines.records(),
             note=self.dag_run.note,
             paused=self.paused,

@@ -6,7 +6,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -29,22 +29,35 @@ class TaskInstanceRecords:
     """The records of a run's task instances, made when somebody asks for them."""
 
     def __init__(self) -> None:
-        self._records: dict[TaskKey, TaskInstanceRecord | None] = {}
+        self._records: dict[TaskKey, TaskInstanceRecord] = {}
+        self._order: list[TaskKey] | None = []
         self._changed: dict[TaskKey, None] = {}
 
     def put(self, key: TaskKey) -> None:
         """Take note of a task instance that has changed, or is no more."""
         self._changed[key] = None
 
-    def all(self, make: Callable[[TaskKey], TaskInstanceRecord | None]) -> tuple[TaskInstanceRecord, ...]:
-        """Every record, by task id and map index.
+    def first(
+        self, most: int | None, make: Callable[[TaskKey], TaskInstanceRecord | None]
+    ) -> Iterator[TaskInstanceRecord]:
+        """The records, by task id and map index.
 
         Args:
+            most: how many; None is all.
             make: makes the record of a task instance; None if there is none any more.
         """
-        self._records |= {key: make(key) for key in self._changed}
+        for key in self._changed:
+            record = make(key)
+            if (record is None) == (key in self._records):
+                self._order = None
+            if record is not None:
+                self._records[key] = record
+            else:
+                self._records.pop(key, None)
         self._changed = {}
-        return tuple(record for _, record in sorted(self._records.items()) if record is not None)
+        if self._order is None:
+            self._order = sorted(self._records)
+        return (self._records[key] for key in self._order[:most])
 
 
 class Waiting:

@@ -68,7 +68,7 @@ from temporal_airflow.workflows.batches import Batches
 from temporal_airflow.workflows.beyond_run import BeyondRun
 from temporal_airflow.workflows.callbacks import Callbacks
 from temporal_airflow.workflows.continuation import Continuation
-from temporal_airflow.workflows.details import state_table
+from temporal_airflow.workflows.details import MOST_ROWS, state_table
 from temporal_airflow.workflows.inbox import Inbox
 from temporal_airflow.workflows.slot_messages import SlotMessages
 from temporal_airflow.workflows.user_actions import UserActions, refused
@@ -334,7 +334,7 @@ class ExecuteAirflowDagWorkflow:
         now = workflow.now()
         if self._is_over() or self._details_at is None or now - self._details_at >= DETAILS_INTERVAL:
             self._details_at = now
-            workflow.set_current_details(state_table(self._engine.record))
+            workflow.set_current_details(state_table(self._engine.excerpt(MOST_ROWS), self._engine.size))
 
 
 def _check_origin(execution: DagExecutionInput) -> None:

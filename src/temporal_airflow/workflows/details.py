@@ -8,8 +8,13 @@ from temporal_airflow.models import DagRunRecord, TaskInstanceRecord
 MOST_ROWS = 100
 
 
-def state_table(record: DagRunRecord) -> str:
-    """The run's state and its task instances, the first hundred of them."""
+def state_table(record: DagRunRecord, size: int) -> str:
+    """The run's state and its task instances, the first hundred of them.
+
+    Args:
+        record: of the run, with so many task instances at least.
+        size: how many task instances there are.
+    """
     heading = f"**{record.run.dag_id}** `{record.run.run_id}`: **{record.state.value}**"
     if record.reason:
         heading += f" ({record.reason})"
@@ -17,7 +22,7 @@ def state_table(record: DagRunRecord) -> str:
     if missed:
         heading += f", {missed} deadline(s) missed"
     rows = [_row(ti) for ti in record.task_instances[:MOST_ROWS]]
-    hidden = len(record.task_instances) - len(rows)
+    hidden = size - len(rows)
     table = "\n".join(["| task | state | try | note |", "|---|---|---|---|", *rows])
     return f"{heading}\n\n{table}" + (f"\n\n... and {hidden} more" if hidden else "")
 
