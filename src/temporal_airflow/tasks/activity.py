@@ -394,6 +394,12 @@ def _may_stop_gently() -> bool:
     return details is not None and not (details.timed_out or details.not_found)
 
 
+def _is_forgotten() -> bool:
+    """Whether the server knows this attempt no more: its workflow has ended, for example."""
+    details = activity.cancellation_details()
+    return details is not None and details.not_found
+
+
 async def _heartbeating(waiting: Awaitable[T]) -> T:
     """Wait for something while the server is told that this attempt is alive."""
     task = asyncio.ensure_future(waiting)
@@ -402,5 +408,7 @@ async def _heartbeating(waiting: Awaitable[T]) -> T:
             activity.heartbeat()
     except asyncio.CancelledError:
         task.cancel()
+        if _is_forgotten():
+            activity.raise_complete_async()  # whatever it answered, the server would not take it, and the SDK warn
         raise
     return task.result()
