@@ -71,6 +71,7 @@ POOL_PREFIX = "airflow-pool-"
 PARALLELISM_WORKFLOW_ID = "airflow-parallelism"
 SERIES_SIGNAL = "series_reported"
 STOPPING_QUERY = "stopping"
+SERIES_QUERY = "series"
 
 REFUSED_RESPONSE = "RefusedResponse"
 """Type of the failure with which a run refuses a person's answer."""

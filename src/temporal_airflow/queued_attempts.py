@@ -15,7 +15,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowExecutionDescription
 
 from temporal_airflow import identifiers, worker_presence
-from temporal_airflow.models import DagExecutionInput, DagRunRecord, TaskInstanceRecord
+from temporal_airflow.models import DagExecutionInput, DagRunRecord, OpenSeries, TaskInstanceRecord
 from temporal_airflow.run_reader import RunReader
 
 AT_ONCE = timedelta(seconds=2)
@@ -31,11 +31,13 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
         workflow_id: of the run.
         record: as the run tells it.
     """
-    where = (workflow_id, *record.batches)
-    looks = (client.get_workflow_handle(each).describe() for each in where)
-    descriptions = await asyncio.gather(*looks, return_exceptions=True)
-    described = [each for each in descriptions if isinstance(each, WorkflowExecutionDescription)]
-    since = _queued_since(described) | _queued_in_series(described, record)
+    described = await _described(client, (workflow_id, *record.batches))
+    series = {workflow_id: record.series, **await _series_of(client, record.batches)}
+    since = {
+        label: moment
+        for where, description in described.items()
+        for label, moment in _queued_since(description, series.get(where, ())).items()
+    }
     queued = [ti for ti in record.task_instances if ti.state == TaskInstanceState.RUNNING and _label(ti) in since]
     late = [ti for ti in queued if datetime.now(UTC) - since[_label(ti)] > AT_ONCE]
     waits = await _waits(client, await reader.execution(workflow_id), late, since) if late else {}
@@ -44,28 +46,36 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
     return record.model_copy(update={"task_instances": task_instances})
 
 
-def _queued_since(descriptions: Iterable[WorkflowExecutionDescription]) -> dict[str, datetime]:
-    """When attempts were asked for that no worker has, by label of the task instance."""
-    return {
-        pending.activity_id.partition("/")[0]: pending.scheduled_time.ToDatetime(UTC)
-        for description in descriptions
-        for pending in description.raw_description.pending_activities
-        if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
-    }
+async def _described(client: Client, workflow_ids: Iterable[str]) -> dict[str, WorkflowExecutionDescription]:
+    """What the server says of workflows, without those that it no longer knows."""
+    ids = tuple(workflow_ids)
+    looks = (client.get_workflow_handle(each).describe() for each in ids)
+    found = dict(zip(ids, await asyncio.gather(*looks, return_exceptions=True), strict=True))
+    return {each: look for each, look in found.items() if isinstance(look, WorkflowExecutionDescription)}
 
 
-def _queued_in_series(
-    descriptions: Iterable[WorkflowExecutionDescription], record: DagRunRecord
-) -> dict[str, datetime]:
-    """The same for attempts that run one after the other: in a series that a worker has, the first one runs."""
-    series = {each.activity_id: each.labels for each in record.series}
-    return {
-        label: pending.scheduled_time.ToDatetime(UTC)
-        for description in descriptions
-        for pending in description.raw_description.pending_activities
-        for place, label in enumerate(series.get(pending.activity_id, ()))
-        if place or pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
-    }
+async def _series_of(client: Client, batches: Iterable[str]) -> dict[str, tuple[OpenSeries, ...]]:
+    """What runs in series in these batches, without those that have ended by now."""
+    ids = tuple(batches)
+    looks = (
+        client.get_workflow_handle(each).query(identifiers.SERIES_QUERY, result_type=list[OpenSeries]) for each in ids
+    )
+    found = zip(ids, await asyncio.gather(*looks, return_exceptions=True), strict=True)
+    return {each: tuple(look) for each, look in found if not isinstance(look, BaseException)}
+
+
+def _queued_since(description: WorkflowExecutionDescription, series: Iterable[OpenSeries]) -> dict[str, datetime]:
+    """When attempts were asked for that no worker has, by label of the task instance.
+
+    Of attempts that run one after the other, the first one runs once a worker has the activity.
+    """
+    labels = {each.activity_id: each.labels for each in series}
+    since: dict[str, datetime] = {}
+    for pending in description.raw_description.pending_activities:
+        together = labels.get(pending.activity_id) or (pending.activity_id.partition("/")[0],)
+        queued = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        since |= dict.fromkeys(together if queued else together[1:], pending.scheduled_time.ToDatetime(UTC))
+    return since
 
 
 def _as_queued(ti: TaskInstanceRecord, waits_for: str | None) -> TaskInstanceRecord:

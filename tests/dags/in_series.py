@@ -29,12 +29,18 @@ def one(number, **context):
     return number
 
 
+@task
+def total(values):
+    return sum(values)
+
+
 @a_dag
 def maps_in_series():
-    @task
-    def total(values):
-        return sum(values)
+    total(one.expand(number=numbers()))
 
+
+@a_dag
+def maps_in_batches():
     total(one.expand(number=numbers()))
 
 
@@ -44,4 +50,5 @@ def maps_where_nobody_works():
 
 
 maps_in_series()
+maps_in_batches()
 maps_where_nobody_works()

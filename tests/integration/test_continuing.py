@@ -120,9 +120,7 @@ async def test_a_cancellation_that_comes_with_what_lets_a_run_go_on_is_not_lost(
         run = await bench.start(OUTLASTING, "maps_widely", conf={"width": 12}, limits=IN_BATCHES)
         await until("the long task runs", lambda: "3" in bench.notes("ones"))
     for _ in range(IN_BATCHES["continue_from_events"]):
-        await bench.temporal.get_workflow_handle(run).signal(
-            identifiers.ATTEMPTS_ENDED_SIGNAL, AttemptReports(reports=())
-        )
+        await bench.temporal.get_workflow_handle(run).signal(identifiers.ATTEMPTS_ENDED_SIGNAL, AttemptReports.of(()))
     await bench.client.cancel(run)
     async with bench.worker():
         ended = await bench.end(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import psutil
+import pytest
 from temporalio.api.enums.v1 import EventType
 
 from run_bench import RunBench
@@ -13,19 +14,25 @@ from waiting import until
 
 FILE, MAPS = "in_series.py", "maps_in_series"
 IN_SERIES = {"series_size": 10, "series_share": 1}
+IN_BATCHES = {**IN_SERIES, "batches_from": 1, "batch_size": 10}
+
+in_runs_of_both_sizes = pytest.mark.parametrize("limits", [IN_SERIES, IN_BATCHES], ids=["by the run", "by batches"])
 
 
 async def activities(bench: RunBench, workflow_id: str) -> list[str]:
-    """The types of a run's activities, in the order in which they were started."""
-    return [
+    """The types of the activities in which a run's tasks ran, in the order in which they were started."""
+    histories = [await bench.history(workflow_id), *await bench.batch_histories(workflow_id)]
+    types = [
         event.activity_task_scheduled_event_attributes.activity_type.name
-        for event in (await bench.history(workflow_id)).events
+        for history in histories
+        for event in history.events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     ]
+    return [name for name in types if name in (identifiers.TASK_ACTIVITY, identifiers.SERIES_ACTIVITY)]
 
 
-async def start(bench: RunBench, width: int, waits: list[int] | None = None) -> str:
-    return await bench.start(FILE, MAPS, conf={"width": width, "waits": waits or []}, limits=IN_SERIES)
+async def start(bench: RunBench, width: int, waits: list[int] | None = None, limits: dict[str, int] = IN_SERIES) -> str:
+    return await bench.start(FILE, MAPS, conf={"width": width, "waits": waits or []}, limits=limits)
 
 
 def begun(bench: RunBench) -> list[int]:
@@ -38,9 +45,10 @@ async def states(bench: RunBench, workflow_id: str) -> Counter[str]:
     return Counter(str(ti.state and ti.state.value) for ti in record.task_instances if ti.task_id == "one")
 
 
-async def test_short_tasks_that_are_ready_together_share_activities(bench: RunBench) -> None:
+@in_runs_of_both_sizes
+async def test_short_tasks_that_are_ready_together_share_activities(bench: RunBench, limits: dict[str, int]) -> None:
     async with bench.worker():
-        ended = await bench.end(await start(bench, 40))
+        ended = await bench.end(await start(bench, 40, limits=limits))
     assert ended.state == "success"
     assert ended.xcom("total") == sum(range(40))
     assert sorted(begun(bench)) == list(range(40))
@@ -57,9 +65,10 @@ async def test_few_tasks_have_an_activity_each(bench: RunBench) -> None:
     assert await activities(bench, run) == [identifiers.TASK_ACTIVITY] * 7
 
 
-async def test_a_long_task_gives_back_those_behind_it(bench: RunBench) -> None:
+@in_runs_of_both_sizes
+async def test_a_long_task_gives_back_those_behind_it(bench: RunBench, limits: dict[str, int]) -> None:
     async with bench.worker():
-        run = await start(bench, 10, waits=[0])
+        run = await start(bench, 10, waits=[0], limits=limits)
         await until("the others end while the first one runs", lambda: sorted(set(begun(bench))) == list(range(10)))
         (bench.scratch / "go").touch()
         ended = await bench.end(run)
@@ -68,9 +77,10 @@ async def test_a_long_task_gives_back_those_behind_it(bench: RunBench) -> None:
     assert not [ti for ti in ended.result.snapshot.task_instances if ti.lost_attempts]
 
 
-async def test_tasks_that_have_not_begun_are_queued(bench: RunBench) -> None:
+@in_runs_of_both_sizes
+async def test_tasks_that_have_not_begun_are_queued(bench: RunBench, limits: dict[str, int]) -> None:
     async with bench.worker(concurrency=2):
-        run = await start(bench, 10, waits=list(range(10)))
+        run = await start(bench, 10, waits=list(range(10)), limits=limits)
 
         async def two_run() -> bool:
             return await states(bench, run) == {"running": 2, "queued": 8}
@@ -80,9 +90,10 @@ async def test_tasks_that_have_not_begun_are_queued(bench: RunBench) -> None:
         assert (await bench.end(run)).state == "success"
 
 
-async def test_a_cancelled_run_stops_what_runs_and_begins_nothing(bench: RunBench) -> None:
+@in_runs_of_both_sizes
+async def test_a_cancelled_run_stops_what_runs_and_begins_nothing(bench: RunBench, limits: dict[str, int]) -> None:
     async with bench.worker():
-        run = await start(bench, 10, waits=list(range(10)))
+        run = await start(bench, 10, waits=list(range(10)), limits=limits)
         await until("the first one runs", lambda: begun(bench))
         await bench.client.cancel(run)
         ended = await bench.end(run)
@@ -135,9 +146,10 @@ async def test_a_lost_process_costs_one_attempt(bench: RunBench) -> None:
     assert set(ended.tries.values()) == {1}
 
 
-async def test_a_worker_that_stops_loses_only_what_runs(bench: RunBench) -> None:
+@in_runs_of_both_sizes
+async def test_a_worker_that_stops_loses_only_what_runs(bench: RunBench, limits: dict[str, int]) -> None:
     async with bench.worker():
-        run = await start(bench, 10, waits=[0])
+        run = await start(bench, 10, waits=[0], limits=limits)
         await until("the first one runs", lambda: begun(bench))
     async with bench.worker():
         await until("it runs again", lambda: begun(bench).count(0) == 2)

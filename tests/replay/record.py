@@ -37,7 +37,7 @@ FUNDAMENTALS = {
     ),
     "asks.py": ("asks", "asks_in_triggers", "asks_in_vain", "asks_many"),
     "deadlines.py": ("is_late",),
-    "in_series.py": ("maps_in_series",),
+    "in_series.py": ("maps_in_series", "maps_in_batches"),
     "leaves.py": ("leaves",),
     "assets.py": ("emits", "keeps_asset_state"),
     "operated.py": ("holds", "tears_down"),
@@ -68,8 +68,12 @@ STARTED = {"triggers_many": ("one_at_a_time", "b")}
 LIMITS = {"outlasts": {"continue_from_events": 25}, "in_a_pool": {"continue_from_events": 15}}
 """Limits of runs that go on in another execution, whose first two executions and first batch are recorded."""
 
-IN_SERIES = {"maps_in_series": {"series_size": 5, "series_share": 1}}
-CONF = {"maps_in_series": {"width": 12, "waits": [3]}}
+SHORT_SERIES = {"series_size": 5, "series_share": 1}
+IN_SERIES = {"maps_in_series": SHORT_SERIES, "maps_in_batches": {**SHORT_SERIES, "batches_from": 1, "batch_size": 12}}
+CONF = {dag_id: {"width": 12, "waits": [3]} for dag_id in IN_SERIES}
+SECOND_BATCH = {"maps_in_batches"}
+"""Runs whose second batch is recorded, too: that of the mapped task."""
+
 GO_AFTER = 3.0
 """Seconds that a task of a series takes, so that it gives back those behind it."""
 
@@ -131,6 +135,8 @@ async def _record_run(place: Any, path: Path, dag_id: str) -> None:
 async def _keep(place: Any, workflow_id: str, name: str) -> None:
     await place.client.result(workflow_id)
     client = place.connection.client
+    if name in SECOND_BATCH:
+        await _keep_history(client.get_workflow_handle(identifiers.batch_workflow_id(workflow_id, 2)), f"{name}_batch")
     if name not in LIMITS:
         await _keep_history(client.get_workflow_handle(workflow_id), name)
         return

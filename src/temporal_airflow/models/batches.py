@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Self
+
+from pydantic import TypeAdapter
+
 from temporal_airflow.models.attempts import TaskExecutionInput, TaskExecutionResult
 from temporal_airflow.models.base import CompactModel, WireModel
+from temporal_airflow.models.packed import pack, unpack
+from temporal_airflow.models.runs import RunLimits
 from temporal_airflow.models.writes import Routing
 
 
@@ -20,20 +28,34 @@ class BatchedAttempt(CompactModel):
     weight: int = 1
 
 
+_attempts = TypeAdapter(tuple[BatchedAttempt, ...])
+
+
 class AttemptBatch(WireModel):
     """Input of the workflow ``run_airflow_tasks``.
 
     Attributes:
         run_workflow_id: whom to tell how the attempts ended.
-        heartbeat_timeout: seconds.
-        queued_timeout: seconds that an attempt may wait for a worker.
+        limits: of the run.
+        long: tasks whose attempts take long.
+        compressed_attempts: zlib-compressed JSON of the list of attempts.
     """
 
     run_workflow_id: str
     routing: Routing
-    heartbeat_timeout: float
-    attempts: tuple[BatchedAttempt, ...]
-    queued_timeout: float | None = None
+    limits: RunLimits
+    long: tuple[str, ...] = ()
+    compressed_attempts: bytes
+
+    @staticmethod
+    def compressed(attempts: Iterable[BatchedAttempt]) -> bytes:
+        """What :attr:`attempts` are made of."""
+        return pack(_attempts, tuple(attempts))
+
+    @property
+    def attempts(self) -> tuple[BatchedAttempt, ...]:
+        """In the order in which they are to start."""
+        return unpack(_attempts, self.compressed_attempts)
 
 
 class OpenAttempt(CompactModel):
@@ -62,10 +84,27 @@ class AttemptReport(OpenAttempt):
     stuck: bool = False
 
 
-class AttemptReports(WireModel):
-    """Signal of a batch to its run; may come twice."""
+attempt_reports = TypeAdapter(tuple[AttemptReport, ...])
 
-    reports: tuple[AttemptReport, ...]
+
+class AttemptReports(WireModel):
+    """Signal of a batch to its run; may come twice.
+
+    Attributes:
+        compressed_reports: zlib-compressed JSON of how attempts ended.
+    """
+
+    compressed_reports: bytes
+
+    @classmethod
+    def of(cls, reports: Iterable[AttemptReport]) -> Self:
+        """Of what is to be told."""
+        return cls(compressed_reports=pack(attempt_reports, tuple(reports)))
+
+    @cached_property
+    def reports(self) -> tuple[AttemptReport, ...]:
+        """How attempts ended."""
+        return unpack(attempt_reports, self.compressed_reports)
 
 
 class OpenBatch(WireModel):

@@ -41,6 +41,9 @@ CONTINUE_FROM_EVENTS = 10_000
 TASKS_IN_BATCHES_FROM = 2_000
 """Task instances from which the history of one workflow might get too long before the longest task has ended."""
 
+TASKS_IN_BATCH = 256
+"""Enough for as many series as a run has that begins them itself."""
+
 TASKS_IN_SERIES = 16
 """As long as they are short, a series of them takes a second; each shares the cost of one activity."""
 

@@ -5,7 +5,6 @@ Inputs and ends travel compressed: most of one is what the others say, too.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Self
@@ -14,10 +13,10 @@ from pydantic import TypeAdapter
 
 from temporal_airflow.models.attempts import TaskExecutionInput
 from temporal_airflow.models.base import WireModel
-from temporal_airflow.models.batches import AttemptReport
+from temporal_airflow.models.batches import AttemptReport, attempt_reports
+from temporal_airflow.models.packed import pack, unpack
 
 _inputs = TypeAdapter(tuple[TaskExecutionInput, ...])
-_ends = TypeAdapter(tuple[AttemptReport, ...])
 
 
 class AttemptSeries(WireModel):
@@ -34,13 +33,12 @@ class AttemptSeries(WireModel):
     @classmethod
     def of(cls, attempts: Iterable[TaskExecutionInput], activity_ids: Iterable[str]) -> Self:
         """Of attempts and their ids."""
-        compressed = zlib.compress(_inputs.dump_json(tuple(attempts)))
-        return cls(compressed_attempts=compressed, activity_ids=tuple(activity_ids))
+        return cls(compressed_attempts=pack(_inputs, tuple(attempts)), activity_ids=tuple(activity_ids))
 
     @property
     def attempts(self) -> tuple[TaskExecutionInput, ...]:
         """In the order in which they are to run."""
-        return _inputs.validate_json(zlib.decompress(self.compressed_attempts))
+        return unpack(_inputs, self.compressed_attempts)
 
 
 class SeriesReport(WireModel):
@@ -63,10 +61,10 @@ class SeriesReport(WireModel):
         cls, series: str, ends: Iterable[AttemptReport], returned: Iterable[str] = (), long: str | None = None
     ) -> Self:
         """Of what is to be told."""
-        compressed = zlib.compress(_ends.dump_json(tuple(ends)))
+        compressed = pack(attempt_reports, tuple(ends))
         return cls(series=series, compressed_ends=compressed, returned=tuple(returned), long=long)
 
     @cached_property
     def ends(self) -> tuple[AttemptReport, ...]:
         """How attempts ended."""
-        return _ends.validate_json(zlib.decompress(self.compressed_ends)) if self.compressed_ends else ()
+        return unpack(attempt_reports, self.compressed_ends) if self.compressed_ends else ()

@@ -21,6 +21,7 @@ from temporal_airflow.engine.airflow_library import airflow_version
 from temporal_airflow.exceptions import DagFileError, TemporalAirflowError, UnsupportedFeatureError
 from temporal_airflow.models import (
     CONTINUE_FROM_EVENTS,
+    TASKS_IN_BATCH,
     TASKS_IN_BATCHES_FROM,
     TASKS_IN_SERIES,
     BundleReference,
@@ -166,6 +167,7 @@ def _limits() -> RunLimits:
     return RunLimits(
         continue_from_events=CONTINUE_FROM_EVENTS,
         batches_from=TASKS_IN_BATCHES_FROM,
+        batch_size=TASKS_IN_BATCH,
         series_size=TASKS_IN_SERIES,
         heartbeat_timeout=settings.heartbeat_timeout,
         max_lost_attempts=settings.max_lost_attempts,

@@ -136,6 +136,7 @@ class SeriesOnWorker:
         self._circumstances = circumstances
         self._serve = serve
         self._ends: list[AttemptReport] = []
+        self._bytes = 0  # of these ends
         self._returned: list[str] = []
         self._long: str | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -178,7 +179,7 @@ class SeriesOnWorker:
         if not self._waiting or self._circumstances.is_worker_stopping():
             return False
         late = self._begun is not None and time.monotonic() - self._begun > PATIENCE
-        return not late and sum(len(end.model_dump_json()) for end in self._ends) < MOST_BYTES
+        return not late and self._bytes < MOST_BYTES
 
     async def _run_next(self, slot: Slot) -> None:
         attempt, begun = self._waiting.popleft(), time.monotonic()
@@ -193,7 +194,9 @@ class SeriesOnWorker:
         except BaseException:
             running.cancel()
             raise
-        self._ends.append(self._outcome(attempt, running))
+        end = self._outcome(attempt, running)
+        self._ends.append(end)
+        self._bytes += _size(end)
 
     async def _look(self, attempt: _Attempt, running: asyncio.Future[TaskExecutionResult], begun: float) -> None:
         """See what is to be done while an attempt runs."""
@@ -243,5 +246,10 @@ class SeriesOnWorker:
         ends, returned = list(self._ends), list(self._returned)
         if await self._run.tell(self._report()):
             self._ends = self._ends[len(ends) :]
+            self._bytes = sum(map(_size, self._ends))
             self._returned = self._returned[len(returned) :]
         self._telling = None
+
+
+def _size(end: AttemptReport) -> int:
+    return len(end.model_dump_json())

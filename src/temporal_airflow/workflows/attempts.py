@@ -5,6 +5,7 @@ It must not know when a task is to run, nor what its end means.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from temporal_airflow.workflows.activities import (
     stop,
 )
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.lengths import Lengths
 from temporal_airflow.workflows.series import Series
 
 Handle = workflow.ActivityHandle[Any]
@@ -39,16 +41,18 @@ Handle = workflow.ActivityHandle[Any]
 class Attempts:
     """What runs, or waits, for the task instances of a run."""
 
-    def __init__(self, activities: Activities, inbox: Inbox, limits: RunLimits | None = None) -> None:
+    def __init__(self, activities: Activities, inbox: Inbox, limits: RunLimits, long: Iterable[str] = ()) -> None:
         """Begin without any.
 
         Args:
             activities: starts activities.
             inbox: what happens goes there.
-            limits: of the run, if attempts may run in series.
+            limits: of the run.
+            long: tasks whose attempts are known to take long.
         """
         self._activities = activities
-        self._series = Series(activities, inbox, limits, self._start_alone)
+        self._lengths = Lengths(long)
+        self._series = Series(activities, inbox, limits, self._lengths, self._start_alone)
         self._inbox = inbox
         self._running: dict[TaskKey, Handle] = {}
         self._waiting: set[TaskKey] = set()
@@ -133,9 +137,12 @@ class Attempts:
         key, try_number = command.key, command.attempt.try_number
         self._forget(key, handle)
         try:
-            self._inbox.put(TaskEnded(key, try_number, handle.result()))
+            result = handle.result()
         except ActivityError as error:
             self._inbox.put(not_ended(key, try_number, error))
+        else:
+            self._lengths.ended(key.task_id, activity_id(command.attempt), result)
+            self._inbox.put(TaskEnded(key, try_number, result))
 
     def _trigger_ended(self, command: StartTrigger, handle: workflow.ActivityHandle[TriggerResult]) -> None:
         if handle.cancelled():

@@ -7,7 +7,6 @@ when a task is to run, nor what its end means.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from datetime import timedelta
 from functools import partial
 
@@ -25,8 +24,10 @@ from temporal_airflow.models import (
     OpenAttempt,
     OpenBatch,
 )
+from temporal_airflow.models.packed import pack, unpack
 from temporal_airflow.workflows.activities import WITHOUT_END, Activities, activity_id
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.lengths import Lengths
 from temporal_airflow.workflows.reports import event_of, key_of
 
 GATHERING = timedelta(seconds=1)
@@ -37,6 +38,9 @@ MOST_BYTES = 500_000
 
 TASK_TIMEOUT = timedelta(seconds=60)
 """Of a workflow task: a worker may have to import Airflow first."""
+
+ONE_SERIES = 1
+"""The least share of a batch while others keep the workers busy: its series may be as long as any."""
 
 LOST_BATCH = "the workflow in which it ran has ended"
 
@@ -52,6 +56,7 @@ class Batches:
         self._activities = activities
         self._inbox = inbox
         self._gathered: list[StartTask] = []
+        self._lengths = Lengths()
         self._flush_at_once = False
         self._lingering = False
         self._open: dict[str, dict[TaskKey, OpenAttempt]] = {}
@@ -61,7 +66,7 @@ class Batches:
         self._beginning: set[str] = set()
         self._stopping = 0
         if progress and progress.compressed_batches:
-            self._resume(_batches.validate_json(zlib.decompress(progress.compressed_batches)))
+            self._resume(unpack(_batches, progress.compressed_batches))
 
     @property
     def busy(self) -> bool:
@@ -83,7 +88,7 @@ class Batches:
         batches = tuple(
             OpenBatch(workflow_id=batch, attempts=tuple(attempts.values())) for batch, attempts in self._open.items()
         )
-        return zlib.compress(_batches.dump_json(batches)) if batches else b""
+        return pack(_batches, batches) if batches else b""
 
     def start(self, command: StartTask) -> None:
         """Start an attempt, with the next batch that begins."""
@@ -92,10 +97,9 @@ class Batches:
     def begin(self) -> None:
         """Begin batches of what was gathered: full ones, and the rest if there isn't enough out already."""
         size = self._limits.batch_size
-        enough_out = len(self._batch_of) >= 2 * size and not self._flush_at_once
-        while len(self._gathered) >= size or (self._gathered and not enough_out):
-            taken = self._take(size)
-            self._begin(taken)
+        enough_out = len(self._batch_of) >= 2 * size
+        while len(self._gathered) >= size or (self._gathered and (not enough_out or self._flush_at_once)):
+            self._begin(self._take(size), ONE_SERIES if enough_out else self._limits.series_share)
         self._flush_at_once = False
         if self._gathered and not self._lingering:
             self._lingering = True
@@ -126,6 +130,7 @@ class Batches:
             batch = self._batch_of.get(key)
             if batch is not None and self._open[batch][key].activity_id == report.activity_id:
                 self._forget(key, batch)
+                self._lengths.ended(key.task_id, report.activity_id, report.result)
                 self._inbox.put(event_of(report))
 
     async def _stop(self, batch: str, attempt: OpenAttempt) -> None:
@@ -152,24 +157,25 @@ class Batches:
             taken.append(self._gathered.pop(0))
         return taken
 
-    def _begin(self, commands: list[StartTask]) -> None:
+    def _begin(self, commands: list[StartTask], series_share: int) -> None:
         self._begun += 1
         name = identifiers.batch_workflow_id(workflow.info().workflow_id, self._begun)
         self._beginning.add(name)
         self._open[name] = {command.key: _open_attempt(command) for command in commands}
         self._batch_of |= dict.fromkeys(self._open[name], name)
-        asyncio.create_task(self._run(name, commands), name=name)  # noqa: RUF006
+        asyncio.create_task(self._run(name, commands, series_share), name=name)  # noqa: RUF006
 
-    async def _run(self, name: str, commands: list[StartTask]) -> None:
+    async def _run(self, name: str, commands: list[StartTask], series_share: int) -> None:
+        attempts = (
+            BatchedAttempt(queue=command.queue, attempt=command.attempt, weight=command.weight) for command in commands
+        )
+        task_ids = dict.fromkeys(command.key.task_id for command in commands)
         batch = AttemptBatch(
             run_workflow_id=workflow.info().workflow_id,
             routing=self._routing,
-            heartbeat_timeout=self._limits.heartbeat_timeout,
-            queued_timeout=self._limits.task_queued_timeout,
-            attempts=tuple(
-                BatchedAttempt(queue=command.queue, attempt=command.attempt, weight=command.weight)
-                for command in commands
-            ),
+            limits=self._limits.model_copy(update={"series_share": series_share}),
+            long=tuple(task_id for task_id in task_ids if self._lengths.is_long(task_id)),
+            compressed_attempts=AttemptBatch.compressed(attempts),
         )
         try:
             handle = await workflow.start_child_workflow(

@@ -24,7 +24,7 @@ from temporal_airflow.engine.events import (
     TaskStopped,
     TaskStuck,
 )
-from temporal_airflow.models import AttemptBatch, AttemptReport, AttemptReports, OpenAttempt
+from temporal_airflow.models import AttemptBatch, AttemptReport, AttemptReports, OpenAttempt, OpenSeries, SeriesReport
 from temporal_airflow.workflows.activities import WITHOUT_END, Activities, activity_id
 from temporal_airflow.workflows.attempts import Attempts
 from temporal_airflow.workflows.inbox import Inbox
@@ -51,8 +51,8 @@ class RunAirflowTasksWorkflow:
     def __init__(self, batch: AttemptBatch) -> None:
         self._batch = batch
         self._inbox = Inbox()
-        self._activities = Activities(batch.routing, batch.heartbeat_timeout, batch.queued_timeout)
-        self._attempts = Attempts(self._activities, self._inbox)
+        self._activities = Activities(batch.routing, batch.limits.heartbeat_timeout, batch.limits.task_queued_timeout)
+        self._attempts = Attempts(self._activities, self._inbox, batch.limits, batch.long)
         self._open: dict[TaskKey, str] = {}
         self._has_started = False
         self._run_is_over = False
@@ -64,10 +64,12 @@ class RunAirflowTasksWorkflow:
             key = TaskKey(each.attempt.task_id, each.attempt.map_index)
             self._open[key] = activity_id(each.attempt)
             self._attempts.start(StartTask(key, each.queue, each.attempt, each.weight))
+        self._attempts.begin()
         self._has_started = True
         self._watch_run()
         while self._open and not self._run_is_over:
-            await workflow.wait_condition(lambda: bool(self._inbox) or self._run_is_over)
+            await workflow.wait_condition(self._has_something_to_do)
+            self._attempts.begin()
             if len(self._open) > MANY:
                 await workflow.sleep(GATHERING)
             await self._tell(self._inbox.take(len(self._open)))
@@ -82,6 +84,24 @@ class RunAirflowTasksWorkflow:
         key = TaskKey(attempt.task_id, attempt.map_index)
         if self._open.get(key) == attempt.activity_id:
             self._attempts.stop(StopTask(key, 0))
+
+    @workflow.signal(name=identifiers.SERIES_SIGNAL)
+    def series_reported(self, report: SeriesReport) -> None:
+        """Take note of attempts that run in a series."""
+        self._attempts.reported(report)
+
+    @workflow.query(name=identifiers.STOPPING_QUERY)
+    def stopping(self, series: str) -> list[str]:
+        """Which attempts of a series are to stop."""
+        return self._attempts.stopping(series)
+
+    @workflow.query(name=identifiers.SERIES_QUERY)
+    def series(self) -> tuple[OpenSeries, ...]:
+        """What runs in series."""
+        return self._attempts.series
+
+    def _has_something_to_do(self) -> bool:
+        return bool(self._inbox) or self._attempts.gathered or self._run_is_over
 
     def _watch_run(self) -> None:
         watch = self._activities.start(
@@ -98,7 +118,7 @@ class RunAirflowTasksWorkflow:
 
     async def _tell(self, events: list[Event]) -> None:
         for reports in _portions(map(self._report, events)):
-            await self._send(AttemptReports(reports=reports))
+            await self._send(AttemptReports.of(reports))
             for report in reports:
                 self._open.pop(TaskKey(report.task_id, report.map_index), None)
 

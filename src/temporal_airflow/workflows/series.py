@@ -19,6 +19,7 @@ from temporal_airflow.engine.events import AttemptLost, StartTask, StopTask, Tas
 from temporal_airflow.models import AttemptSeries, OpenSeries, RunLimits, SeriesReport
 from temporal_airflow.workflows.activities import ONE_ATTEMPT, Activities, activity_id, not_ended, priority_of, stop
 from temporal_airflow.workflows.inbox import Inbox
+from temporal_airflow.workflows.lengths import Lengths
 from temporal_airflow.workflows.reports import event_of
 
 MOST_BYTES = 500_000
@@ -46,27 +47,33 @@ class _Open:
 
 
 class Series:
-    """The series of one run."""
+    """The series of one run, or of one batch of its attempts."""
 
     def __init__(
-        self, activities: Activities, inbox: Inbox, limits: RunLimits | None, alone: Callable[[StartTask], None]
+        self,
+        activities: Activities,
+        inbox: Inbox,
+        limits: RunLimits,
+        lengths: Lengths,
+        alone: Callable[[StartTask], None],
     ) -> None:
         """Begin without any.
 
         Args:
             activities: starts activities.
             inbox: what happens goes there.
-            limits: of the run; None if there are to be no series.
+            limits: of the run.
+            lengths: of tasks.
             alone: starts an attempt in an activity of its own.
         """
         self._activities = activities
         self._inbox = inbox
         self._limits = limits
+        self._lengths = lengths
         self._alone = alone
         self._gathered: list[StartTask] = []
         self._open: dict[str, _Open] = {}
         self._series_of: dict[TaskKey, str] = {}
-        self._long: set[str] = set()
         self._begun = 0
 
     @property
@@ -93,8 +100,11 @@ class Series:
         Returns:
             Whether that is allowed: one that was lost before may take the others along, and a long one holds them up.
         """
-        most = self._limits.series_size if self._limits else None
-        if most is None or command.attempt.attempt > 1 or command.key.task_id in self._long:
+        if (
+            self._limits.series_size is None
+            or command.attempt.attempt > 1
+            or self._lengths.is_long(command.key.task_id)
+        ):
             return False
         self._gathered.append(command)
         return True
@@ -146,16 +156,16 @@ class Series:
         for end in report.ends:
             if end.activity_id in series.attempts:
                 self._forget(series, end.activity_id)
+                self._lengths.ended(end.task_id, end.activity_id, end.result)
                 self._inbox.put(event_of(end))
         if report.long in series.attempts:
-            self._long.add(series.attempts[report.long].key.task_id)
+            self._lengths.takes_long(series.attempts[report.long].key.task_id, report.long)
         for returned in report.returned:
             if returned in series.attempts:
                 self._begin_again(series, returned)
 
     def _portions(self, commands: list[StartTask]) -> Iterator[list[StartTask]]:
         limits = self._limits
-        assert limits is not None
         assert limits.series_size is not None
         most = max(1, min(limits.series_size, len(commands) // limits.series_share))
         portion: list[StartTask] = []
