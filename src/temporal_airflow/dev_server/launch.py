@@ -33,6 +33,10 @@ TETHER = Path(__file__).with_name("tether.py")
 DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "2000",
     "history.timerProcessorMaxTimeShift": '"10ms"',
+    # between two clean-ups of queues; each new task walks through all that were done since the last one
+    "history.transferProcessorUpdateAckInterval": '"1s"',
+    "history.timerProcessorUpdateAckInterval": '"1s"',
+    "history.visibilityProcessorUpdateAckInterval": '"1s"',
     "history.maxTotalUpdates": "20000",
     "system.enableActivityEagerExecution": "true",
     "matching.useNewMatcher": "true",
