@@ -91,6 +91,7 @@ class OpenRun:
         self.in_flight: dict[TaskKey, InFlight] = {}
         self.commands: list[Command] = []
         self.reason: str | None = None
+        self._note: str | None = dag_run.note
         self.asks_people = False
         self.cancelled = False
         self.waiting_triggers: dict[TaskKey, Deferral] = {}
@@ -300,6 +301,14 @@ class OpenRun:
         runs = flight is not None and flight.state == TaskInstanceState.RUNNING and not flight.stopping
         return runs and not self._histories.get(key, NO_HISTORY).answered
 
+    def write_note(self, text: str, user: str) -> None:
+        """Write a note on the run; an empty one is none.
+
+        It is kept beside its row, which SQLAlchemy would look for each time somebody wants to see the run.
+        """
+        self.dag_run.note = (text, user) if text else None
+        self._note = text or None
+
     def record(self, most: int | None = None) -> DagRunRecord:
         """The run as people and tasks may see it.
 
@@ -317,7 +326,7 @@ class OpenRun:
                 self._with_waits(record, requests) for record in self._records.first(most, self._record_of)
             ),
             deadlines=self.deadlines.records(),
-            note=self.dag_run.note,
+            note=self._note,
             paused=self.paused,
         )
 

@@ -108,10 +108,8 @@ def _about(run: OpenRun, action: UserAction) -> list[ActedOn]:
 def _write_note(run: OpenRun, note: WriteNote, user: str) -> None:
     if note.task_id is not None:
         run.history_of(TaskKey(note.task_id, note.map_index)).note = note.text or None
-    elif note.text:
-        run.dag_run.note = (note.text, user)
     else:
-        run.dag_run.note = None
+        run.write_note(note.text, user)
 
 
 def _as_they_are(task_instances: Iterable[TaskInstance]) -> list[ActedOn]:
