@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,9 @@ SETTLE_PATIENCE = 2.0
 
 SETTLE_LOOK = 0.05
 """Seconds between two looks whether it has."""
+
+SPARING = 4
+"""How many times as long as a look at a run took nobody looks again: a look at a large one takes its worker long."""
 
 T = TypeVar("T")
 
@@ -233,14 +237,17 @@ class DagRunClient:
 
         Args:
             workflow_id: of the run.
-            interval: seconds between two looks.
+            interval: seconds between two looks, at least.
         """
         ending = asyncio.create_task(self.result(workflow_id))
         try:
             while not ending.done():
+                begun, pause = time.monotonic(), interval
                 with contextlib.suppress(NoWorkerError):  # one may come
-                    yield await self.record(workflow_id)
-                await asyncio.wait({ending}, timeout=interval)
+                    record = await self.record(workflow_id)
+                    pause = max(interval, SPARING * (time.monotonic() - begun))
+                    yield record
+                await asyncio.wait({ending}, timeout=pause)
             yield ending.result().snapshot
         finally:
             ending.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from temporalio.service import RPCError
 
 import waiting
 from run_bench import RunBench
-from temporal_airflow.client import now
-from temporal_airflow.models import TaskStateQuestion, XComQuestion, XComRequest
+from temporal_airflow.client import DagRunClient, now
+from temporal_airflow.models import DagRunRecord, TaskStateQuestion, XComQuestion, XComRequest
 from temporal_airflow.run_reader import RunReader
 
 
@@ -53,3 +54,26 @@ async def test_questions_of_tasks_wait_for_a_worker(bench: RunBench) -> None:
         await bench.end(workflow_id)
     assert page.records == ()
     assert record.run.dag_id == "echoes"
+
+
+class LongLooks(DagRunClient):
+    """Takes as long for a look at a run as if that were large."""
+
+    LOOK = 0.2
+
+    async def record(self, workflow_id: str) -> DagRunRecord:
+        await asyncio.sleep(self.LOOK)
+        return await super().record(workflow_id)
+
+
+async def test_a_run_that_is_long_to_look_at_is_looked_at_less_often(bench: RunBench) -> None:
+    async with bench.worker():
+        run = await bench.start("in_series.py", "maps_in_series", conf={"width": 1, "waits": [0]})
+        begun, looks = time.monotonic(), 0
+        async for _ in LongLooks(bench.temporal).watch(run):
+            looks += 1
+            if looks == 4:
+                break
+        assert time.monotonic() - begun > 15 * LongLooks.LOOK
+        (bench.scratch / "go").touch()
+        await bench.end(run)
