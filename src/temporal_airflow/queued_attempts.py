@@ -7,16 +7,19 @@ must not know why an attempt is wanted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from airflow.utils.state import TaskInstanceState
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.client import Client, WorkflowExecutionDescription
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
 
 from temporal_airflow import identifiers, worker_presence
 from temporal_airflow.models import DagExecutionInput, DagRunRecord, OpenSeries, TaskInstanceRecord
 from temporal_airflow.run_reader import RunReader
+
+T = TypeVar("T")
 
 AT_ONCE = timedelta(seconds=2)
 """Within which a worker usually takes an attempt: until then nobody asks whether there is one."""
@@ -31,8 +34,11 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
         workflow_id: of the run.
         record: as the run tells it.
     """
-    described = await _described(client, (workflow_id, *record.batches))
-    series = {workflow_id: record.series, **await _series_of(client, record.batches)}
+    described, series = await asyncio.gather(
+        _of_each(client, (workflow_id, *record.batches), lambda handle: handle.describe()),
+        _of_each(client, record.batches, _series),
+    )
+    series[workflow_id] = list(record.series)
     since = {
         label: moment
         for where, description in described.items()
@@ -46,22 +52,20 @@ async def found(client: Client, reader: RunReader, workflow_id: str, record: Dag
     return record.model_copy(update={"task_instances": task_instances})
 
 
-async def _described(client: Client, workflow_ids: Iterable[str]) -> dict[str, WorkflowExecutionDescription]:
-    """What the server says of workflows, without those that it no longer knows."""
-    ids = tuple(workflow_ids)
-    looks = (client.get_workflow_handle(each).describe() for each in ids)
-    found = dict(zip(ids, await asyncio.gather(*looks, return_exceptions=True), strict=True))
-    return {each: look for each, look in found.items() if isinstance(look, WorkflowExecutionDescription)}
+async def _of_each(
+    client: Client, workflow_ids: Iterable[str], ask: Callable[[WorkflowHandle[Any, Any]], Awaitable[T]]
+) -> dict[str, T]:
+    """What is answered of workflows, without those of which nothing is: they may have ended by now."""
+    handles = [client.get_workflow_handle(each) for each in workflow_ids]
+    answers = await asyncio.gather(*map(ask, handles), return_exceptions=True)
+    pairs = zip(handles, answers, strict=True)
+    return {handle.id: answer for handle, answer in pairs if not isinstance(answer, BaseException)}
 
 
-async def _series_of(client: Client, batches: Iterable[str]) -> dict[str, tuple[OpenSeries, ...]]:
-    """What runs in series in these batches, without those that have ended by now."""
-    ids = tuple(batches)
-    looks = (
-        client.get_workflow_handle(each).query(identifiers.SERIES_QUERY, result_type=list[OpenSeries]) for each in ids
-    )
-    found = zip(ids, await asyncio.gather(*looks, return_exceptions=True), strict=True)
-    return {each: tuple(look) for each, look in found if not isinstance(look, BaseException)}
+async def _series(batch: WorkflowHandle[Any, Any]) -> list[OpenSeries]:
+    """What runs in series in a batch."""
+    series: list[OpenSeries] = await batch.query(identifiers.SERIES_QUERY, result_type=list[OpenSeries])
+    return series
 
 
 def _queued_since(description: WorkflowExecutionDescription, series: Iterable[OpenSeries]) -> dict[str, datetime]:
