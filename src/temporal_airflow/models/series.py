@@ -6,6 +6,7 @@ Inputs and ends travel compressed: most of one is what the others say, too.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cached_property
 from typing import Self
 
@@ -15,6 +16,9 @@ from temporal_airflow.models.attempts import TaskExecutionInput
 from temporal_airflow.models.base import WireModel
 from temporal_airflow.models.batches import AttemptReport, attempt_reports
 from temporal_airflow.models.packed import pack, unpack
+
+LONG = timedelta(seconds=1)
+"""After which an attempt counts as long: no other is to wait behind it."""
 
 _inputs = TypeAdapter(tuple[TaskExecutionInput, ...])
 

@@ -29,13 +29,11 @@ from temporal_airflow.models import (
     TaskExecutionInput,
     TaskExecutionResult,
 )
+from temporal_airflow.models.series import LONG
 from temporal_airflow.tasks.slots import Slot
 
 LOOK = 0.25
 """Seconds between two looks at a running attempt: so late, at most, an end is told."""
-
-LONG = 1.0
-"""Seconds after which an attempt counts as long."""
 
 PATIENCE = 3.0
 """Seconds within which attempts of a series begin, from its first one on."""
@@ -202,7 +200,7 @@ class SeriesOnWorker:
         """See what is to be done while an attempt runs."""
         if running.done():
             return
-        if time.monotonic() - begun > LONG and self._waiting:
+        if time.monotonic() - begun > LONG.total_seconds() and self._waiting:
             self._long = attempt.id
             self._give_back()
         if self._telling is None and (self._ends or self._returned):

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import timedelta
 
-from temporal_airflow.models import TaskExecutionResult
+from temporal_airflow.models import TASKS_IN_SERIES, TaskExecutionResult
+from temporal_airflow.models.series import LONG
 
-LONG = timedelta(seconds=1)
-
-MOST_LONG = 1 / 16
+MOST_LONG = 1 / TASKS_IN_SERIES
 """Of the attempts that have ended, the share that may take long before all of their task count as long: about one in
 each series."""
 
