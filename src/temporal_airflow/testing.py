@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from temporal_airflow.sdk_warnings import LATE_CANCELLATION
+
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from temporal_airflow.scripted_answers import Answers
 
 RunAirflowDag = Callable[..., "DagRunResult"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers in this process live where a project's settings make errors of warnings."""
+    config.addinivalue_line("filterwarnings", f"ignore:{LATE_CANCELLATION}:UserWarning")
 
 
 class DagRunner:

@@ -19,6 +19,7 @@ from temporal_airflow.capacity.pool_worker import UNCACHED_WORKFLOW_TASKS, build
 from temporal_airflow.capacity.slot_post import SlotPost
 from temporal_airflow.engine.airflow_library import import_scheduling_code
 from temporal_airflow.exceptions import ServerError
+from temporal_airflow.sdk_warnings import ignore_late_cancellations
 from temporal_airflow.settings import Settings
 from temporal_airflow.tasks.activity import TaskActivities
 from temporal_airflow.tasks.logs import check_log_folder
@@ -100,6 +101,7 @@ async def run_worker(
         InputError: if the folder of task logs can't be written.
         ServerError: if the server refuses the worker.
     """
+    ignore_late_cancellations()
     check_log_folder()
     settings.make_data_folder()
     activities = TaskActivities(client, settings.large_xcom_path)

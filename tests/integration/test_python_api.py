@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import uuid
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from temporalio import activity, workflow
+from temporalio.bridge.proto.activity_task import Cancel
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -120,6 +122,18 @@ def test_it_fails(run_airflow_dag):
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "2 passed" in outcome.stdout, outcome.stdout + outcome.stderr
+
+
+async def test_a_worker_survives_a_cancellation_that_comes_too_late_where_warnings_are_errors(
+    connection: Connection,
+) -> None:
+    """As in this suite, and in users' tests: the SDK warns inside the loop that serves the worker."""
+    worker = Worker(connection.client, task_queue=f"late-{uuid.uuid4().hex}", activities=[greet])
+    activity_worker = worker._activity_worker
+    assert activity_worker is not None
+    with pytest.raises(UserWarning, match="something else"):
+        warnings.warn("something else", stacklevel=1)
+    activity_worker._handle_cancel_activity_task(b"token of an activity that has just ended", Cancel())
 
 
 async def test_an_ephemeral_run_keeps_large_values_in_its_result() -> None:

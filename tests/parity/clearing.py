@@ -15,8 +15,8 @@ from .ours import Ours
 from .outcome import label
 from .situations import DAG_FILE, WAITING_AT_ONCE, Seen, Situation, Stands
 
-PATIENCE = 120.0
-"""Seconds for a run to get where a situation wants it."""
+PATIENCE = 240.0
+"""Seconds for a run to get where a situation wants it: runs of all situations share the cores."""
 
 LOOK = 0.1
 
