@@ -57,6 +57,7 @@ class TemporalAirflowPlugin(SimplePlugin):
         self._dags_folder = Path(dags_folder) if dags_folder is not None else None
         self._settings = settings or load_settings()
         self._activities: dict[str, TaskActivities] = {}
+        self._posts: dict[str, SlotPost] = {}
 
     def configure_client(self, config: ClientConfig) -> ClientConfig:
         """Give the client the payload converter of our wire models; its payload codec stays."""
@@ -70,8 +71,9 @@ class TemporalAirflowPlugin(SimplePlugin):
         activities = TaskActivities(config["client"], self._settings.large_xcom_path)
         self._activities[config["task_queue"]] = activities
         config["workflows"] = [*config.get("workflows", ()), *workflow_classes()]
-        post = SlotPost(config["client"])
-        config["activities"] = [*config.get("activities", ()), *activities.functions, post.tell_airflow_pool]
+        config["activities"] = [*config.get("activities", ()), *activities.functions]
+        self._posts[config["task_queue"]] = post = SlotPost(config["client"])
+        config["interceptors"] = [*config.get("interceptors", ()), post]
         if config.get("max_concurrent_workflow_tasks") is None:
             config["max_concurrent_workflow_tasks"] = workflow_tasks(config.get("max_cached_workflows"))
         if config.get("max_concurrent_activities") is None:
@@ -96,6 +98,7 @@ class TemporalAirflowPlugin(SimplePlugin):
             config["plugins"] = []  # else this one would also configure the worker of triggers
             without_plugins = Client(**config)
             async with (
+                self._posts[worker.task_queue].open(),
                 activities.on(template, self._settings.concurrency, self._settings.waiting_slots),
                 build_trigger_worker(without_plugins, self._settings, activities, worker.task_queue),
                 await build_pool_worker(without_plugins, self._settings.max_cached_workflows),

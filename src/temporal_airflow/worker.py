@@ -105,9 +105,11 @@ async def run_worker(
     check_log_folder()
     settings.make_data_folder()
     activities = TaskActivities(client, settings.large_xcom_path)
-    workers = _build_workers(client, settings, activities, task_queue, queues)
+    post = SlotPost(client)
+    workers = _build_workers(client, settings, activities, task_queue, queues, post=post)
     workers.append(await build_pool_worker(client, settings.max_cached_workflows))
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(post.open())
         pool = await stack.enter_async_context(activities.on(template, settings.concurrency, settings.waiting_slots))
         for worker in workers:
             try:
@@ -120,7 +122,13 @@ async def run_worker(
 
 
 def _build_workers(
-    client: Client, settings: Settings, activities: TaskActivities, task_queue: str, queues: Sequence[str]
+    client: Client,
+    settings: Settings,
+    activities: TaskActivities,
+    task_queue: str,
+    queues: Sequence[str],
+    *,
+    post: SlotPost,
 ) -> list[Worker]:
     beat = timedelta(seconds=settings.heartbeat_interval)
     build = partial(
@@ -136,7 +144,7 @@ def _build_workers(
     main = build(
         task_queue=task_queue,
         workflows=workflow_classes(),
-        activities=[*activities.functions, SlotPost(client).tell_airflow_pool],
+        interceptors=[post],
         max_cached_workflows=settings.max_cached_workflows,
         max_concurrent_workflow_tasks=workflow_tasks(settings.max_cached_workflows),
         workflow_task_poller_behavior=POLLERS,

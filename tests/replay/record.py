@@ -209,7 +209,7 @@ async def _record_busy_pool(place: Any) -> None:
     pool = client.get_workflow_handle(identifiers.pool_workflow_id(BUSY_POOL))
     for number in range(MESSAGES):
         holder = SlotHolder(workflow_id=f"run-{number}", first_run_id="1")
-        await pool.signal(identifiers.SLOTS_SIGNAL, SlotMessage(holder=holder, holds=(HeldSlots(ticket=1),)))
+        await pool.signal(identifiers.SLOTS_SIGNAL, [SlotMessage(holder=holder, holds=(HeldSlots(ticket=1),))])
     await pool.query("stats")
     await _keep_history(pool, "keeps_a_busy_pool")
 

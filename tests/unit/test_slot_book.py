@@ -113,6 +113,21 @@ def test_what_comes_late_is_not_heard() -> None:
     assert granted(pool) == [("one", 2)]
 
 
+def test_a_run_that_moves_in_silence_is_asked_once_what_it_has_said() -> None:
+    pool = book(1)
+    one = HolderKey("one", "1")
+    assert not pool.has_moved(one, 100)
+    pool.take(SlotMessage(holder=ONE, number=7, length=10, requests=(wants(1),)))
+    pool = goes_on_elsewhere(pool)
+    assert pool.heard_of(one) == 7
+    assert not pool.has_moved(one, 11), "it waits"
+    assert granted(pool) == [("one", 1)]
+    assert not pool.has_moved(one, 16), "its task runs"
+    assert pool.has_moved(one, 21), "its task has ended"
+    assert not pool.has_moved(one, 25), "the question itself"
+    assert pool.has_moved(one, 30)
+
+
 def test_a_request_that_a_lost_decision_has_sent_otherwise_is_what_was_said_last() -> None:
     pool = book(3)
     pool.take(SlotMessage(holder=ONE, number=1, requests=(wants(1),), everything=True))

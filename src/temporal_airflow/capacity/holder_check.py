@@ -1,4 +1,4 @@
-"""Finds runs that are not open any more, for pools whose slots they have. It must not know what they have."""
+"""Looks at runs that have slots of pools: whether they are still open, and move. It must not know what they have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_airflow import identifiers
-from temporal_airflow.models import ClosedHoldersInput, SlotHolder
+from temporal_airflow.models import HoldersInput, SlotHolder
 
 LOOKS_AT_ONCE = 16
 """Runs that are asked for at once."""
@@ -21,24 +21,24 @@ class HolderCheck:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    @activity.defn(name=identifiers.CLOSED_HOLDERS_ACTIVITY)
-    async def find_closed_airflow_runs(self, given: ClosedHoldersInput) -> tuple[SlotHolder, ...]:
-        """Those of the runs that have ended, however they did."""
+    @activity.defn(name=identifiers.HOLDERS_ACTIVITY)
+    async def look_at_airflow_runs(self, given: HoldersInput) -> tuple[int | None, ...]:
+        """How long the histories of runs are; None for those that have ended, however they did."""
         free = asyncio.Semaphore(LOOKS_AT_ONCE)
 
-        async def is_open(holder: SlotHolder) -> bool:
+        async def look(holder: SlotHolder) -> int | None:
             async with free:
-                return await self._is_open(holder)
+                return await self._look(holder)
 
-        answers = await asyncio.gather(*map(is_open, given.holders))
-        return tuple(holder for holder, is_open in zip(given.holders, answers, strict=True) if not is_open)
+        return tuple(await asyncio.gather(*map(look, given.holders)))
 
-    async def _is_open(self, holder: SlotHolder) -> bool:
+    async def _look(self, holder: SlotHolder) -> int | None:
         try:
             description = await self._client.get_workflow_handle(holder.workflow_id).describe()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                return False
+                return None
             raise
         first = description.raw_description.workflow_execution_info.first_run_id
-        return description.status == WorkflowExecutionStatus.RUNNING and first in {"", holder.first_run_id}
+        is_open = description.status == WorkflowExecutionStatus.RUNNING and first in {"", holder.first_run_id}
+        return description.history_length if is_open else None

@@ -1,4 +1,4 @@
-"""How long a pool lets messages gather before it decides: so that many are worth one decision, and nobody notices.
+"""How long messages to a pool gather: so that many are worth one letter and one decision, and nobody notices.
 
 A slot changes hands once in as many seconds as there are slots in use for each message a second; of that time it may
 stand idle a small share. It must not know what messages say.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 SHARE = 0.1
-"""Of the time in which a slot changes hands, at most; a message waits for up to two pauses."""
+"""Of the time in which a slot changes hands, at most; a message waits for up to two pauses, one of the post, one of the
+pool."""
 
 LONGEST = timedelta(seconds=0.4)
 MEMORY = timedelta(seconds=1)
@@ -29,7 +30,7 @@ class Pace:
         self._came += 1
 
     def pause(self, now: datetime, in_use: int) -> timedelta:
-        """How long to wait for more messages before the next decision; nothing if hardly another one would come.
+        """How long to wait for more messages; nothing if hardly another one would come.
 
         Args:
             now: workflow time.

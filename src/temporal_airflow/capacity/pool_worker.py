@@ -41,7 +41,7 @@ async def build_pool_worker(client: Client, max_cached_workflows: int) -> Worker
         client,
         task_queue=identifiers.POOLS_TASK_QUEUE,
         workflows=[KeepAirflowPoolWorkflow],
-        activities=[HolderCheck(client).find_closed_airflow_runs, let_messages_gather],
+        activities=[HolderCheck(client).look_at_airflow_runs, let_messages_gather],
         max_cached_workflows=max_cached_workflows,
         max_concurrent_workflow_tasks=None if max_cached_workflows else UNCACHED_WORKFLOW_TASKS,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),

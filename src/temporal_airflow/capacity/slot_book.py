@@ -26,6 +26,16 @@ from temporal_airflow.models import (
 
 UNLIMITED = -1
 
+A_GRANT = 2
+"""Events by which a grant lets a run's history grow though it has nothing to say: the grant, and a task's start."""
+
+A_QUESTION = 3
+"""Those of a question, up to the workflow task in which the run takes note of it."""
+
+A_STEP = 5
+"""Those between two messages at least: the end of the workflow task that has sent the one, what wakes the run, and
+three of another workflow task."""
+
 
 class HolderKey(NamedTuple):
     """A run, however often it continues as new."""
@@ -50,11 +60,13 @@ class Account:
 
     Attributes:
         number: of its latest message.
+        length: of its history, as far as what came after is known to say nothing.
         requests: with their turn, by ticket.
     """
 
     holder: SlotHolder
     number: int = 0
+    length: int = 0
     holds: dict[int, HeldSlots] = field(default_factory=dict)
     requests: dict[int, tuple[Turn, SlotRequest]] = field(default_factory=dict)
 
@@ -73,7 +85,7 @@ class SlotBook:
         self._repeated: dict[HolderKey, list[int]] = {}
         for known in state.holders:
             account = self._account(known.holder)
-            account.number = known.number
+            account.number, account.length = known.number, known.length
             for held in known.holds:
                 self._hold(account, held)
             for request, arrival in zip(known.requests, known.arrivals, strict=True):
@@ -113,7 +125,7 @@ class SlotBook:
             return
         if message.size is not None and message.size != self.definition.slots:
             self.define(self.definition.model_copy(update={"slots": message.size}))
-        account.number = message.number
+        account.number, account.length = message.number, message.length
         for ticket in (*message.returns, *(_unsaid(account, message) if message.everything else ())):
             self._forget(account, ticket)
         for held in message.holds:
@@ -168,7 +180,28 @@ class SlotBook:
             granted.setdefault(key, []).append(ticket)
         for entry in passed_over:
             heappush(self._queue, entry)
+        for key in granted:
+            if (account := self._accounts.get(key)) is not None:
+                account.length += A_GRANT
         return {key: tuple(tickets) for key, tickets in granted.items()}
+
+    def heard_of(self, key: HolderKey) -> int:
+        """Number of the latest message of a run that has slots or wants some; 0 of another."""
+        account = self._accounts.get(key)
+        return account.number if account else 0
+
+    def has_moved(self, key: HolderKey, length: int) -> bool:
+        """Whether a run may have said something that has not been heard: it is asked then, once.
+
+        Args:
+            key: of the run.
+            length: of its history by now.
+        """
+        account = self._accounts.get(key)
+        if account is None or length - account.length < A_STEP:
+            return False
+        account.length = length + A_QUESTION
+        return True
 
     def holders(self) -> Iterator[SlotHolder]:
         """The runs that have slots or want some."""
@@ -181,6 +214,7 @@ class SlotBook:
             yield HolderState(
                 holder=account.holder,
                 number=account.number,
+                length=account.length,
                 holds=tuple(account.holds.values()),
                 requests=tuple(request for _, request in turns),
                 arrivals=tuple(turn.arrival for turn, _ in turns),

@@ -1,36 +1,116 @@
-"""Takes what a run says about slots to the pool, out of the run's own workflow task. It must not know what it says."""
+"""Takes what runs say about slots to pools, beside their workflow tasks. It must not know what they say.
+
+A run hands a letter over and goes on. Letters for a pool that come while another one is on its way go together in the
+next. The post is quick, not sure: a worker that is killed takes letters along, and what is on its way when a workflow
+task is lost has been said though nothing was decided. Whoever writes has to bear both.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import islice
 
-from temporalio import activity
 from temporalio.client import Client
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
+from temporalio.worker import Interceptor, WorkflowInboundInterceptor, WorkflowInterceptorClassInput
 
 from temporal_airflow import identifiers
-from temporal_airflow.models import SlotLetter
+from temporal_airflow.models import SlotMessage
 
 CALL_TIMEOUT = timedelta(seconds=4)
-"""So that nothing arrives once the run's workflow task is given up."""
+PAUSE = 5.0
+"""Seconds between two tries to reach a pool."""
+
+MOST_TRIES = 12
+"""By then runs that still need an answer have noticed that there is none."""
+
+MOST_MESSAGES = 100
+"""In one letter, so that it stays small."""
+
+LEAVING = 2.0
+"""Seconds that a stopping worker waits until the last letters are delivered."""
+
+log = logging.getLogger(__name__)
+
+Mailbag = dict[tuple[str, str], SlotMessage]
+"""The latest message of each run: it says everything, so it stands for those before."""
 
 
-class SlotPost:
-    """The local activity of workers that serve runs."""
+class SlotPost(Interceptor):
+    """The post of one worker: an interceptor, which is how workflow code may get at what isn't in its history."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: dict[str, Mailbag] = {}
+        self._carriers: dict[str, asyncio.Task[None]] = {}
 
-    @activity.defn(name=identifiers.SLOTS_ACTIVITY)
-    async def tell_airflow_pool(self, letter: SlotLetter) -> None:
-        """Tell a pool.
+    def workflow_interceptor_class(
+        self,
+        input: WorkflowInterceptorClassInput,  # noqa: A002
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """Let workflows post messages; nothing of theirs is intercepted."""
+        input.unsafe_extern_functions[identifiers.SLOT_POST] = self.take
+        return None
 
-        Raises:
-            ApplicationError: if there is no such pool, or the server doesn't answer.
-        """
-        pool = self._client.get_workflow_handle(letter.keeper)
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Carry letters for as long as the block runs, which is to be longer than that of the worker."""
+        self._loop = asyncio.get_running_loop()
         try:
-            await pool.signal(identifiers.SLOTS_SIGNAL, letter.message, rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            raise ApplicationError(f"{letter.keeper}: {error.message}", non_retryable=True) from error
+            yield
+        finally:
+            if self._carriers:
+                await asyncio.wait([*self._carriers.values()], timeout=LEAVING)
+            for keeper, carrier in self._carriers.items():
+                log.warning("%s was not told of slots in time; it will ask", keeper)
+                carrier.cancel()
+
+    def take(self, keeper: str, message: SlotMessage, pause: float) -> None:
+        """Take a message that says everything; called in a workflow's thread.
+
+        Args:
+            keeper: id of the workflow that it is for.
+            message: that may never arrive, or late.
+            pause: seconds that it may wait for others.
+        """
+        assert self._loop is not None, "workflows run inside `open`"
+        self._loop.call_soon_threadsafe(self._put, keeper, message, pause)
+
+    def _put(self, keeper: str, message: SlotMessage, pause: float) -> None:
+        holder = message.holder
+        self._waiting.setdefault(keeper, {})[holder.workflow_id, holder.first_run_id] = message
+        if keeper not in self._carriers:
+            self._carriers[keeper] = asyncio.create_task(self._carry(keeper, pause), name=f"post for {keeper}")
+
+    async def _carry(self, keeper: str, pause: float) -> None:
+        try:
+            await asyncio.sleep(pause)
+            await self._deliver_all(keeper)
+        finally:
+            del self._carriers[keeper]
+
+    async def _deliver_all(self, keeper: str) -> None:
+        """Deliver until nothing is left."""
+        tries = 0
+        while waiting := self._waiting.get(keeper):
+            taken = dict(islice(waiting.items(), MOST_MESSAGES))
+            self._waiting[keeper] = {key: message for key, message in waiting.items() if key not in taken}
+            try:
+                await self._deliver(keeper, taken)
+                tries = 0
+            except RPCError as error:
+                tries += 1
+                log.warning("%s can't be told of slots (try %s): %s", keeper, tries, error.message)
+                if tries < MOST_TRIES:
+                    self._waiting[keeper] = taken | self._waiting[keeper]
+                    await asyncio.sleep(PAUSE)
+        self._waiting.pop(keeper, None)
+
+    async def _deliver(self, keeper: str, taken: Mailbag) -> None:
+        pool = self._client.get_workflow_handle(keeper)
+        await pool.signal(identifiers.SLOTS_SIGNAL, list(taken.values()), rpc_timeout=CALL_TIMEOUT)

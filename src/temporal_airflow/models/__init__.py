@@ -56,8 +56,8 @@ from temporal_airflow.models.batches import (
     OpenBatch,
 )
 from temporal_airflow.models.capacity import (
-    ClosedHoldersInput,
     HeldSlots,
+    HoldersInput,
     HolderState,
     PoolDefinition,
     PoolState,
@@ -65,7 +65,6 @@ from temporal_airflow.models.capacity import (
     SharedLimits,
     SlotGrant,
     SlotHolder,
-    SlotLetter,
     SlotMessage,
     SlotRequest,
 )
@@ -160,7 +159,6 @@ __all__ = [
     "CallbackInput",
     "CatalogueChange",
     "ClearTasks",
-    "ClosedHoldersInput",
     "DagDefinition",
     "DagDescription",
     "DagExecutionInput",
@@ -176,6 +174,7 @@ __all__ = [
     "FileAssets",
     "HeldSlots",
     "HolderState",
+    "HoldersInput",
     "InputRequest",
     "InputResponse",
     "InputUser",
@@ -226,7 +225,6 @@ __all__ = [
     "SharedLimits",
     "SlotGrant",
     "SlotHolder",
-    "SlotLetter",
     "SlotMessage",
     "SlotRequest",
     "StartingTrigger",

@@ -81,6 +81,7 @@ class SlotMessage(CompactModel):
 
     Attributes:
         number: greater than those of earlier messages of the run; it may come late, or twice.
+        length: events in the run's history when it was written.
         holds: slots that the run has; those that the pool doesn't know of are counted from now on.
         returns: tickets of requests that are withdrawn, and of slots that are free again.
         size: of a limit that isn't set by a user but comes with the DAG or the configuration.
@@ -90,6 +91,7 @@ class SlotMessage(CompactModel):
 
     holder: SlotHolder
     number: int = 0
+    length: int = 0
     requests: tuple[SlotRequest, ...] = ()
     holds: tuple[HeldSlots, ...] = ()
     returns: tuple[int, ...] = ()
@@ -98,27 +100,22 @@ class SlotMessage(CompactModel):
     anew: bool = False
 
 
-class SlotLetter(CompactModel):
-    """A message on its way.
-
-    Attributes:
-        keeper: id of the workflow that it is for.
-    """
-
-    keeper: str
-    message: SlotMessage
-
-
 class SlotGrant(CompactModel):
     """What a pool tells a run: it may use the slots that it has asked for with these tickets.
 
+    Without tickets it is a question: whether the pool has missed anything.
+
     Attributes:
         keeper: id of the pool's workflow.
+        heard: number of the latest message of the run that the pool has heard.
+        pause: seconds for which the next message may wait for those of other runs.
     """
 
     keeper: str
     first_run_id: str
     tickets: tuple[int, ...]
+    heard: int = 0
+    pause: float = 0.0
 
 
 class PoolStats(WireModel):
@@ -142,11 +139,13 @@ class HolderState(CompactModel):
 
     Attributes:
         number: of the latest message.
+        length: of the run's history, as far as what came after is known to say nothing.
         arrivals: of the requests, for the order among equals.
     """
 
     holder: SlotHolder
     number: int = 0
+    length: int = 0
     holds: tuple[HeldSlots, ...] = ()
     requests: tuple[SlotRequest, ...] = ()
     arrivals: tuple[int, ...] = ()
@@ -170,7 +169,7 @@ class PoolState(WireModel):
     messages_per_run: int = 2000
 
 
-class ClosedHoldersInput(WireModel):
-    """Input of the activity that finds out which of these runs are not open any more."""
+class HoldersInput(WireModel):
+    """Input of the activity that looks at runs: which are still open, and how long their histories are."""
 
     holders: tuple[SlotHolder, ...]

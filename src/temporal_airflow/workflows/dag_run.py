@@ -165,7 +165,9 @@ class ExecuteAirflowDagWorkflow:
         """Take note of slots that may be used, unless another run of this id is meant."""
         self._continuation.message_came()
         if grant.first_run_id == workflow.info().first_execution_run_id:
-            self._inbox.put(SlotsGranted(grant.tickets, grant.keeper))
+            self._slots.heard(grant)
+            if grant.tickets:
+                self._inbox.put(SlotsGranted(grant.tickets, grant.keeper))
 
     @workflow.signal(name=identifiers.SERIES_SIGNAL)
     def series_reported(self, report: SeriesReport) -> None:

@@ -2,8 +2,8 @@
 
 Runs tell it what they want and give back, it tells runs what they may use. One decision is taken for everything that
 has come in, so that a burst costs as little as one request; while much comes in, messages gather for a moment. Slots of
-runs that are no more are found by asking the server for those runs that have been silent for a lease. It must not know
-Airflow.
+runs that are no more are found by asking the server for those runs that have been silent for a lease, and so are runs
+whose messages have been lost. It must not know Airflow.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from temporal_airflow.capacity.pace import Pace
 from temporal_airflow.capacity.pool_memo import memo_of
 from temporal_airflow.capacity.slot_book import HolderKey, SlotBook, key_of
 from temporal_airflow.models import (
-    ClosedHoldersInput,
+    HoldersInput,
     PoolDefinition,
     PoolState,
     PoolStats,
     SlotGrant,
-    SlotHolder,
     SlotMessage,
 )
 from temporal_airflow.workflows.activities import WITHOUT_END
@@ -52,6 +51,7 @@ class KeepAirflowPoolWorkflow:
         self._has_news = True
         self._woken = False
         self._pace = Pace()
+        self._pause = timedelta()
         self._heard: set[HolderKey] = set()
 
     @workflow.run
@@ -69,12 +69,13 @@ class KeepAirflowPoolWorkflow:
             workflow.continue_as_new(self._next_state())
 
     @workflow.signal(name=identifiers.SLOTS_SIGNAL)
-    def slots(self, message: SlotMessage) -> None:
-        """Take note of what a run wants and gives back."""
-        self._book.take(message)
-        self._heard.add(key_of(message.holder))
-        self._messages_left -= 1
-        self._pace.message_came()
+    def slots(self, messages: list[SlotMessage]) -> None:
+        """Take note of what runs want and give back."""
+        for message in messages:
+            self._book.take(message)
+            self._heard.add(key_of(message.holder))
+            self._messages_left -= 1
+            self._pace.message_came()
         self._has_news = True
 
     @workflow.update(name=identifiers.DEFINE_POOL_UPDATE)
@@ -114,11 +115,11 @@ class KeepAirflowPoolWorkflow:
         """
         self._woken = False
         await workflow.wait_condition(lambda: self._has_news or self._woken or self._worn_out)
-        pause = self._pace.pause(workflow.now(), self._book.stats().running)
-        if pause and not self._worn_out:
+        self._pause = self._pace.pause(workflow.now(), self._book.stats().running)
+        if self._pause and not self._worn_out:
             await workflow.execute_local_activity(
                 identifiers.GATHER_ACTIVITY,
-                pause.total_seconds(),
+                self._pause.total_seconds(),
                 start_to_close_timeout=PAUSE_TIMEOUT,
                 retry_policy=WITHOUT_END,
             )
@@ -140,8 +141,14 @@ class KeepAirflowPoolWorkflow:
         )
 
     async def _tell(self, key: HolderKey, tickets: tuple[int, ...]) -> None:
-        """Tell a run what it may use; if it is no more, nobody has it."""
-        grant = SlotGrant(keeper=workflow.info().workflow_id, first_run_id=key.first_run_id, tickets=tickets)
+        """Tell a run what it may use, and what has been heard of it; if it is no more, nobody has it."""
+        grant = SlotGrant(
+            keeper=workflow.info().workflow_id,
+            first_run_id=key.first_run_id,
+            tickets=tickets,
+            heard=self._book.heard_of(key),
+            pause=self._pause.total_seconds(),
+        )
         run = workflow.get_external_workflow_handle(key.workflow_id)
         self._telling += 1
         try:
@@ -164,14 +171,21 @@ class KeepAirflowPoolWorkflow:
             self._heard.clear()
             if not silent:
                 continue
-            closed: tuple[SlotHolder, ...] = await workflow.execute_activity(
-                identifiers.CLOSED_HOLDERS_ACTIVITY,
-                ClosedHoldersInput(holders=silent),
-                result_type=tuple[SlotHolder, ...],
+            lengths: tuple[int | None, ...] = await workflow.execute_activity(
+                identifiers.HOLDERS_ACTIVITY,
+                HoldersInput(holders=silent),
+                result_type=tuple[int | None, ...],
                 start_to_close_timeout=LOOK_TIMEOUT,
                 retry_policy=WITHOUT_END,
                 summary=f"{len(silent)} silent runs",
             )
-            for holder in closed:
-                self._book.drop(key_of(holder))
-                self._has_news = True
+            for holder, length in zip(silent, lengths, strict=True):
+                self._look_after(key_of(holder), length)
+
+    def _look_after(self, key: HolderKey, length: int | None) -> None:
+        """Take back what a run has that is no more; ask one that has moved in silence what it has said."""
+        if length is None:
+            self._book.drop(key)
+            self._has_news = True
+        elif key not in self._heard and self._book.has_moved(key, length):
+            asyncio.create_task(self._tell(key, ()), name="asks what it has missed")  # noqa: RUF006

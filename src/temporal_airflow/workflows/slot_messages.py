@@ -1,7 +1,8 @@
 """What a run tells those who keep limits that runs share: at most one message to each is on its way.
 
 So messages arrive in order, and what comes up meanwhile goes along with the next one. Whoever can't be told, because
-there is no such pool any more, is told everything once there is. It must not know what slots are for.
+there is no such pool any more, is told everything once there is. A message that says everything goes by post instead,
+which costs no workflow task but may be lost. It must not know what slots are for.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ from temporalio.exceptions import FailureError
 
 from temporal_airflow import identifiers
 from temporal_airflow.engine.events import AskForSlots
-from temporal_airflow.models import SlotHolder, SlotLetter, SlotMessage
-from temporal_airflow.workflows.activities import ONE_ATTEMPT
+from temporal_airflow.models import SlotGrant, SlotHolder, SlotMessage
 
 PAUSE = timedelta(seconds=5)
 """Between two tries to tell a pool that isn't there."""
 
-POST_TIMEOUT = timedelta(seconds=5)
-"""Of a message that goes from within a workflow task, which lasts ten at most."""
+DOUBT = timedelta(seconds=20)
+"""After which somebody is told for sure who may not know this run at all, because what went by post may be lost."""
 
 MOST_MESSAGES = 1000
 """Of a run, in each millisecond: so those of its next execution have greater numbers."""
@@ -46,6 +46,11 @@ class SlotMessages:
         self._number = int(info.workflow_start_time.timestamp() * 1000) * MOST_MESSAGES
         self._untold: dict[str, list[AskForSlots]] = {}
         self._pausing: set[str] = set()
+        self._pauses: dict[str, float] = {}
+        self._said: dict[str, int] = {}
+        self._by_post: set[str] = set()
+        self._known_to: set[str] = set()
+        self._doubting: set[str] = set()
 
     @property
     def busy(self) -> bool:
@@ -60,6 +65,9 @@ class SlotMessages:
     def tell(self, command: AskForSlots) -> None:
         """Tell somebody something."""
         busy = command.keeper in self._untold
+        if not busy and command.everything and not (command.withdraws or command.anew):
+            self._post(command)
+            return
         self._untold.setdefault(command.keeper, []).append(command)
         if not busy:
             asyncio.create_task(self._tell(command.keeper), name=f"tells {command.keeper}")  # noqa: RUF006
@@ -81,28 +89,52 @@ class SlotMessages:
         del self._untold[keeper]
 
     async def _arrives(self, keeper: str, commands: list[AskForSlots]) -> bool:
+        if keeper in self._by_post and not any(command.everything for command in commands):
+            commands = [*commands, self._statement(keeper)]  # what went by post may come after this, or never
+        self._by_post.discard(keeper)
         message = self._message(commands)
-        by_post = message.everything and not any(command.withdraws for command in commands)
         try:
-            await (self._post if by_post else self._signal)(keeper, message)
+            await workflow.get_external_workflow_handle(keeper).signal(identifiers.SLOTS_SIGNAL, [message])
         except FailureError as error:
             workflow.logger.warning("%s can't be asked for slots: %s", keeper, error)
             return False
+        if message.requests or message.holds:
+            self._known_to.add(keeper)
+        elif message.everything:
+            self._known_to.discard(keeper)
         return True
 
-    async def _signal(self, keeper: str, message: SlotMessage) -> None:
-        await workflow.get_external_workflow_handle(keeper).signal(identifiers.SLOTS_SIGNAL, message)
-
-    async def _post(self, keeper: str, message: SlotMessage) -> None:
-        """Send it from this very workflow task, which saves another one for the news that it has arrived.
+    def _post(self, command: AskForSlots) -> None:
+        """Send something beside this workflow task, which saves another one for the news that it has arrived.
 
         If this workflow task is lost, it is sent although what it says has never been decided: so it must say
-        everything, which the next one corrects, and give back nothing that may be used yet.
+        everything, which the next one corrects, and give back nothing that may be used yet. If it gets lost, a pool
+        that knows of the run asks what it has missed; one that may not is told for sure after a while.
         """
-        letter = SlotLetter(keeper=keeper, message=message)
-        await workflow.execute_local_activity(
-            identifiers.SLOTS_ACTIVITY, letter, schedule_to_close_timeout=POST_TIMEOUT, retry_policy=ONE_ATTEMPT
-        )
+        message, keeper = self._message([command]), command.keeper
+        if not workflow.unsafe.is_replaying():
+            workflow.extern_functions()[identifiers.SLOT_POST](keeper, message, self._pauses.get(keeper, 0.0))
+        self._by_post.add(keeper)
+        if not (message.requests or message.holds):
+            self._known_to.discard(keeper)
+        elif keeper not in self._known_to | self._doubting:
+            self._doubting.add(keeper)
+            asyncio.create_task(self._make_sure(keeper), name=f"makes sure of {keeper}")  # noqa: RUF006
+
+    async def _make_sure(self, keeper: str) -> None:
+        await workflow.sleep(DOUBT, summary=f"for news of {keeper}")
+        self._doubting.discard(keeper)
+        everything = self._statement(keeper)
+        if keeper not in self._known_to and (everything.requests or everything.holds):
+            self.tell(everything)
+
+    def heard(self, grant: SlotGrant) -> None:
+        """Take note of what a pool has heard, and how long it bears to wait for more; say what it has missed."""
+        self._pauses[grant.keeper] = grant.pause
+        if grant.heard >= self._said.get(grant.keeper, 0):
+            self._known_to.add(grant.keeper)
+        elif not grant.tickets:
+            self.tell(self._statement(grant.keeper))
 
     def _message(self, commands: list[AskForSlots]) -> SlotMessage:
         """All in one; what was asked for and is withdrawn now isn't told at all."""
@@ -111,9 +143,11 @@ class SlotMessages:
         returns = [ticket for command in commands for ticket in command.returns]
         unasked = {ticket for ticket in returns if requests.pop(ticket, None) is not None}
         self._number += 1
+        self._said[commands[0].keeper] = self._number
         return SlotMessage(
             holder=self._holder,
             number=self._number,
+            length=workflow.info().get_current_history_length(),
             requests=tuple(requests.values()),
             holds=tuple(held for ticket, held in holds.items() if ticket not in returns),
             returns=tuple(ticket for ticket in returns if ticket not in unasked),
