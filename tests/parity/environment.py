@@ -63,6 +63,7 @@ def _settings(home: Path) -> dict[str, str]:
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__ALLOWED_DESERIALIZATION_CLASSES": "airflow.* parity_types.[!N]* parity_types.Nested",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # a fresh installation reads large libraries from a cold disk
         "AIRFLOW__CORE__DAGS_FOLDER": str(OWN_DAGS),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "True",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(INSTALLATION / "plugins"),
