@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Interceptor, WorkflowInboundInterceptor, WorkflowInterceptorClassInput
 
 from temporal_airflow import identifiers
+from temporal_airflow.capacity.slot_book import HolderKey, key_of
 from temporal_airflow.models import SlotMessage
 
 CALL_TIMEOUT = timedelta(seconds=4)
@@ -36,7 +37,7 @@ LEAVING = 2.0
 
 log = logging.getLogger(__name__)
 
-Mailbag = dict[tuple[str, str], SlotMessage]
+Mailbag = dict[HolderKey, SlotMessage]
 """The latest message of each run: it says everything, so it stands for those before."""
 
 
@@ -82,8 +83,7 @@ class SlotPost(Interceptor):
         self._loop.call_soon_threadsafe(self._put, keeper, message, pause)
 
     def _put(self, keeper: str, message: SlotMessage, pause: float) -> None:
-        holder = message.holder
-        self._waiting.setdefault(keeper, {})[holder.workflow_id, holder.first_run_id] = message
+        self._waiting.setdefault(keeper, {})[key_of(message.holder)] = message
         if keeper not in self._carriers:
             self._carriers[keeper] = asyncio.create_task(self._carry(keeper, pause), name=f"post for {keeper}")
 

@@ -1,6 +1,6 @@
-"""What a run tells those who keep limits that runs share: at most one message to each is on its way.
+"""What a run tells those who keep limits that runs share: at most one signal to each is on its way.
 
-So messages arrive in order, and what comes up meanwhile goes along with the next one. Whoever can't be told, because
+So signals arrive in order, and what comes up meanwhile goes along with the next one. Whoever can't be told, because
 there is no such pool any more, is told everything once there is. A message that says everything goes by post instead,
 which costs no workflow task but may be lost. It must not know what slots are for.
 """
