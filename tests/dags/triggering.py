@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Param, dag, task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOTE = "started by a task"
+WAITS = "{{ dag_run.conf.get('waits', '') }}"
 
 
 @dag(schedule=None, start_date=START, catchup=False, params={"number": Param(1, type="integer")})
@@ -68,7 +69,7 @@ with DAG("triggers_in_every_way", schedule=None, start_date=START, catchup=False
 
 
 with DAG("starts_a_chain", schedule=None, start_date=START, catchup=False):
-    triggers("starts", trigger_dag_id="chained", conf={"seconds": "{{ dag_run.conf.seconds }}"})
+    triggers("starts", trigger_dag_id="chained", conf={"seconds": "{{ dag_run.conf.seconds }}", "waits": WAITS})
 
 
 with DAG("chained", schedule=None, start_date=START, catchup=False):
@@ -77,7 +78,7 @@ with DAG("chained", schedule=None, start_date=START, catchup=False):
     def sleeps(**context):
         time.sleep(float(context["dag_run"].conf["seconds"]))
 
-    sleeps() >> triggers("starts")
+    sleeps() >> triggers("starts", conf={"waits": WAITS})
 
 
 with DAG("one_at_a_time", schedule=None, start_date=START, catchup=False, max_active_runs=1):

@@ -228,13 +228,16 @@ def test_the_first_interrupt_cancels_the_run(commands: CommandLine, steps: Steps
 
 
 def test_a_run_goes_on_until_the_runs_that_its_tasks_started_have_ended(commands: CommandLine, dags: Path) -> None:
-    conf = {"scratch": str(commands.folder), "seconds": 1}
-    ended = commands.call("run", dags / "triggering.py", "--dag-id", "starts_a_chain", "--conf", json.dumps(conf))
+    conf = json.dumps({"scratch": str(commands.folder), "seconds": 1, "waits": 1})
+    with commands.start("run", dags / "triggering.py", "--dag-id", "starts_a_chain", "--conf", conf) as command:
+        command.says("of DAG 'triggered' has ended, which a task started")
+        (commands.folder / "go").touch()
+        ended = command.ended()
     assert ended.exit_code == 0, ended.stderr
     runs = {run["dag_id"]: run["state"] for run in commands.call("list", "-o", "json").json}
     assert (runs["starts_a_chain"], runs["chained"], runs["triggered"]) == ("success", "success", "success")
     assert "of DAG 'chained' has ended, which a task started" in ended.stderr
-    # The last of them is too short to be sure to be open still, and told of, when the one before has ended.
+    assert "of DAG 'triggered': success" in ended.stderr
 
 
 def test_an_interrupt_cancels_the_runs_that_tasks_started(commands: CommandLine, dags: Path, tmp_path: Path) -> None:
