@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow.utils.state import DagRunState
 from temporalio.client import (
@@ -23,11 +23,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from temporal_airflow import (
     answering,
-    full_pools,
     identifiers,
     near_names,
     pausing,
-    queued_attempts,
     run_list,
     worker_presence,
 )
@@ -64,18 +62,13 @@ from temporal_airflow.run_actions import RunActions
 from temporal_airflow.run_filters import RunFilter
 from temporal_airflow.run_finding import RunFinder
 from temporal_airflow.run_list import RunList
-from temporal_airflow.run_reader import RunReader, is_unanswered
+from temporal_airflow.run_reader import RunReader
 from temporal_airflow.run_starting import start_run
+from temporal_airflow.run_watching import RunWatcher
 from temporal_airflow.tasks import run_turns
 
 SKIP_KEY = "skipmixin_key"
 """Of the XCom in which a branch says what is skipped (``airflow.models.skipmixin.XCOM_SKIPMIXIN_KEY``)."""
-
-QUICK_ANSWER = 2.0
-"""Seconds for a run to answer a query before it is asked whether it has a worker at all; milliseconds are usual."""
-
-QUERY_PATIENCE = 10.0
-"""Seconds more for a worker to answer: a busy one, or one that has to replay a long run."""
 
 LOAD_PATIENCE = timedelta(seconds=30)
 """For a worker to look for a DAG."""
@@ -86,11 +79,6 @@ SETTLE_PATIENCE = 2.0
 SETTLE_LOOK = 0.05
 """Seconds between two looks whether it has."""
 
-SPARING = 0.0002
-"""Seconds without a look at a run for each of its task instances; a look at 10,000 takes a worker a third of one."""
-
-T = TypeVar("T")
-
 
 class DagRunClient:
     """Starts runs and acts on them."""
@@ -99,6 +87,7 @@ class DagRunClient:
         self.temporal = client
         self._reader = RunReader(client)
         self._finder = RunFinder(client)
+        self._watcher = RunWatcher(client, self._reader, self._finder)
         self._actions = RunActions(client, self._reader)
 
     async def start(
@@ -173,11 +162,7 @@ class DagRunClient:
 
     async def record(self, workflow_id: str) -> DagRunRecord:
         """A run and its task instances as they are now: tasks that no worker has taken yet are queued."""
-        record = await self._answered(workflow_id, self._reader.record(workflow_id))
-        if record.state != DagRunState.RUNNING:
-            return record
-        record = await queued_attempts.found(self.temporal, self._reader, workflow_id, record)
-        return await full_pools.with_numbers(self.temporal, record)
+        return await self._watcher.record(workflow_id)
 
     async def explain(self, workflow_id: str, record: DagRunRecord, task_id: str | None = None) -> Explanations:
         """Why task instances of a run don't run; takes the import of Airflow's scheduling code.
@@ -205,7 +190,7 @@ class DagRunClient:
 
     async def xcoms(self, workflow_id: str, request: XComRequest) -> tuple[XComRecord, ...]:
         """XComs of an open or closed run."""
-        return await self._answered(workflow_id, self._reader.xcoms(workflow_id, request))
+        return await self._watcher.answered(workflow_id, self._reader.xcoms(workflow_id, request))
 
     async def result(self, workflow_id: str) -> DagExecutionResult:
         """Wait for the end of a run."""
@@ -240,13 +225,8 @@ class DagRunClient:
         """
         ending = asyncio.create_task(self.result(workflow_id))
         try:
-            while not ending.done():
-                pause = interval
-                with contextlib.suppress(NoWorkerError):  # one may come
-                    record = await self.record(workflow_id)
-                    pause = max(interval, SPARING * len(record.task_instances))
-                    yield record
-                await asyncio.wait({ending}, timeout=pause)
+            async for record in self._watcher.watch(workflow_id, interval, ending):
+                yield record
             yield ending.result().snapshot
         finally:
             ending.cancel()
@@ -398,33 +378,6 @@ class DagRunClient:
     async def known_runs(self) -> list[tuple[str, str]]:
         """DAG id and run id of some runs there are, open ones first."""
         return await self._finder.known()
-
-    async def _answered(self, workflow_id: str, asking: Awaitable[T]) -> T:
-        """What a run answers to a query.
-
-        Raises:
-            NoWorkerError: if it is open and no worker serves it.
-        """
-        answer = asyncio.ensure_future(asking)
-        try:
-            await asyncio.wait({answer}, timeout=QUICK_ANSWER)
-            if not answer.done() and await worker_presence.has_worker(
-                self.temporal, await self._task_queue_of(workflow_id)
-            ):
-                await asyncio.wait({answer}, timeout=QUERY_PATIENCE)
-            if answer.done() and not is_unanswered(answer.exception()):
-                return answer.result()
-        finally:
-            answer.cancel()
-        task_queue = await self._task_queue_of(workflow_id)
-        raise NoWorkerError(
-            f"Run {workflow_id!r} is open, and no worker of its task queue {task_queue!r} tells its state. Start one "
-            "with `temporal-airflow worker`, or go on with the run by `temporal-airflow run FILE --run-id ...`; "
-            "`temporal-airflow list` works without."
-        )
-
-    async def _task_queue_of(self, workflow_id: str) -> str:
-        return (await self._finder.describe(workflow_id)).task_queue
 
     async def _explain_existing(self, workflow_id: str, dag_id: str, run_id: str) -> str:
         memo = await (await self._finder.describe(workflow_id)).memo()

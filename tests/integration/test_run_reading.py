@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +11,8 @@ from temporalio.service import RPCError
 
 import waiting
 from run_bench import RunBench
-from temporal_airflow.client import DagRunClient, now
-from temporal_airflow.models import DagRunRecord, TaskStateQuestion, XComQuestion, XComRequest
+from temporal_airflow.client import now
+from temporal_airflow.models import TaskStateQuestion, XComQuestion, XComRequest
 from temporal_airflow.run_reader import RunReader
 
 
@@ -54,25 +53,3 @@ async def test_questions_of_tasks_wait_for_a_worker(bench: RunBench) -> None:
         await bench.end(workflow_id)
     assert page.records == ()
     assert record.run.dag_id == "echoes"
-
-
-class LargeRuns(DagRunClient):
-    """Sees each task instance a thousand times."""
-
-    async def record(self, workflow_id: str) -> DagRunRecord:
-        record = await super().record(workflow_id)
-        return record.model_copy(update={"task_instances": record.task_instances * 1000})
-
-
-async def test_a_large_run_is_looked_at_less_often(bench: RunBench) -> None:
-    async with bench.worker():
-        run = await bench.start("in_series.py", "maps_in_series", conf={"width": 1, "waits": [0]})
-        begun, looks = time.monotonic(), 0
-        async for record in LargeRuns(bench.temporal).watch(run, interval=0.01):
-            assert len(record.task_instances) >= 2000
-            looks += 1
-            if looks == 4:
-                break
-        assert time.monotonic() - begun > 3 * 0.4
-        (bench.scratch / "go").touch()
-        await bench.end(run)
