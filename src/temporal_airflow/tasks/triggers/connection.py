@@ -77,7 +77,8 @@ class WaitingHost:
         """
         try:
             await slot.send(HostTriggers())
-            await asyncio.wait_for(slot.receive_line(), LONGEST_SILENCE)  # the first heartbeat: it is ready
+            async with asyncio.timeout(LONGEST_SILENCE):  # `wait_for` would ignore a stop that comes with the message
+                await slot.receive_line()  # the first heartbeat: it is ready
         except BaseException as error:
             slot.kill()
             if isinstance(error, TimeoutError):
@@ -144,7 +145,8 @@ class WaitingHost:
     async def _stop(self, number: int, wait: Wait) -> None:
         try:
             await self._process.send(CancelTrigger(id=number, by_user=wait.by_user()))
-            await asyncio.wait_for(asyncio.shield(wait.ending), CANCEL_PATIENCE)
+            async with asyncio.timeout(CANCEL_PATIENCE):
+                await asyncio.shield(wait.ending)
         except TimeoutError:
             logger.warning("Trigger %s of host %s didn't stop in %s s", number, self._process.pid, CANCEL_PATIENCE)
         except ProcessLostError as error:
@@ -153,7 +155,8 @@ class WaitingHost:
     async def _read(self) -> None:
         try:
             while True:
-                line = await asyncio.wait_for(self._process.receive_line(), LONGEST_SILENCE)
+                async with asyncio.timeout(LONGEST_SILENCE):
+                    line = await self._process.receive_line()
                 self._take(from_host.validate_json(line))
         except TimeoutError:
             self._lose_all(f"was killed: a trigger blocked its event loop for {LONGEST_SILENCE:.0f} s")
