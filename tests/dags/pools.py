@@ -46,6 +46,10 @@ with dag_of("in_a_pool") as in_a_pool:
     for number in range(4):
         task(task_id=f"works{number}", pool="narrow", priority_weight=number)(works)()
 
+with dag_of("grows_in_a_pool", max_active_tasks=100) as grows_in_a_pool:
+    first = task(task_id="first", pool="wide", pool_slots=8)(works)()
+    first >> task(task_id="between")(works)() >> [task(task_id=f"works{n}", pool="wide")(works)() for n in range(20)]
+
 for letter in "abc":
     with dag_of(f"crowd_{letter}", max_active_runs=100) as dag:
         first = task(task_id="first", pool="seven", priority_weight=3)(works)()

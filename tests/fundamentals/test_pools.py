@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -103,6 +104,29 @@ async def test_what_the_post_loses_is_said_once_more(
     assert order(bench) == ["works3", "works2", "works1", "works0"]
     kinds = await kinds_of_events(bench, ended.workflow_id)
     assert kinds[EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED] >= 2
+
+
+async def test_a_run_that_has_more_to_say_than_goes_by_post_makes_up_for_what_the_post_has_lost(
+    bench: RunBench, pools: PoolClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first task's slots, all of the pool, are given back by a letter that is lost, and nobody looks for them."""
+    take, lost = SlotPost.take, []
+
+    def lose_returns(post: SlotPost, keeper: str, message: SlotMessage, pause: float) -> None:
+        if message.requests or message.holds:
+            take(post, keeper, message, pause)
+        else:
+            lost.append(message)
+
+    monkeypatch.setattr(SlotPost, "take", lose_returns)
+    monkeypatch.setattr(pool_client, "PoolState", partial(PoolState, lease=3600))
+    await pools.set(PoolDefinition(name="wide", slots=8))
+    async with asyncio.timeout(120):
+        ended = await bench.run("pools.py", "grows_in_a_pool", conf={"nap": 0.0})
+    assert ended.state == "success"
+    assert [message.returns for message in lost][:1] == [(1,)], "the first task's ticket"
+    kinds = await kinds_of_events(bench, ended.workflow_id)
+    assert kinds[EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED] >= 1
 
 
 async def test_a_pool_can_be_read_without_a_worker_and_is_gone_once_it_is_deleted(
