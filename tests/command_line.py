@@ -75,11 +75,13 @@ class CommandLine:
     Attributes:
         environment: of every command.
         folder: for output files.
+        cwd: where commands are typed; where the tests run if it is None.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path, cwd: Path | None = None) -> None:
         self.environment = dict(environment)
         self.folder = folder
+        self.cwd = cwd
         self._count = 0
         self._template: subprocess.Popen[str] | None = None
 
@@ -118,6 +120,7 @@ class CommandLine:
                 stdout=out,
                 stderr=err,
                 env=self.environment | environment,
+                cwd=self.cwd,
             )
         try:
             yield Running(process, stdout, stderr)
@@ -140,6 +143,7 @@ class CommandLine:
             stdout=subprocess.PIPE,
             text=True,
             env=self.environment,
+            cwd=self.cwd,
         )
 
     def _outputs(self) -> tuple[Path, Path]:
