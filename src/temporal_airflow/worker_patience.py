@@ -14,6 +14,7 @@ HANG_UP = "TEMPORAL_POLL_SHUTDOWN_INTERRUPT_WAIT_MS"
 """Variable from which the SDK reads after how many milliseconds a stopping worker gives its calls for work up."""
 
 LAST_CALL = 300
+"""Milliseconds: the server's answer takes a few, on a busy machine a hundred."""
 
 
 def let_think(worker: Worker) -> Worker:
