@@ -29,7 +29,6 @@ from temporal_airflow.settings import Settings, load_settings
 from temporal_airflow.tasks.bundles import bundle_environment
 from temporal_airflow.tasks.slots import ProcessTemplate
 from temporal_airflow.worker import RunningWorker, run_worker, workflow_classes
-from temporal_airflow.worker_patience import let_calls_return
 
 DagsFolder = Annotated[
     Path | None, typer.Option(help="Folder of DAG files; Airflow's own configuration (bundles) otherwise.")
@@ -53,7 +52,6 @@ def worker(
     """
     settings = load_settings(concurrency=concurrency, processes=processes, drain_timeout=drain_timeout)
     queues = tuple(queue or ())
-    let_calls_return()
     if settings.processes == 1:
         execute(serve(dags_folder, queues, settings))
     _serve_in_processes(dags_folder, queues, settings)
