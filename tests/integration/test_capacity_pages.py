@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 
 from command_line import CommandLine, environment_of
+from printed_pages import HOW_TO, ROOT, printed, printed_lines
+from run_bench import DAGS_FOLDER
 from temporal_airflow.dev_server import lease
 from temporal_airflow.settings import Settings
 from waiting import eventually
-
-ROOT = Path(__file__).parent.parent.parent
-PAGES = ROOT / "docs" / "how-to"
-DAGS = ROOT / "tests" / "dags"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 AIRFLOWS_WORDS = "Not scheduling since there are 0 open slots in pool resized and require 1 pool slots"
 
@@ -35,15 +30,6 @@ loads()
 """
 
 
-def printed(page: str, language: str) -> list[str]:
-    return [text for name, text in BLOCK.findall((PAGES / page).read_text(encoding="utf-8")) if name == language]
-
-
-def printed_lines(page: str) -> Iterator[list[str]]:
-    for block in printed(page, "bash"):
-        yield from map(shlex.split, block.splitlines())
-
-
 @pytest_asyncio.fixture
 async def typed(tmp_path: Path) -> AsyncIterator[CommandLine]:
     """Commands on a server of their own, in a folder with the DAG files that the pages speak of."""
@@ -57,7 +43,9 @@ async def typed(tmp_path: Path) -> AsyncIterator[CommandLine]:
 
 
 def test_the_commands_of_workers_and_queues(typed: CommandLine) -> None:
-    (_, *dev), (_, *trigger), (_, *listing), *workers, (export, variable) = printed_lines("workers-and-queues.md")
+    (_, *dev), (_, *trigger), (_, *listing), *workers, (export, variable) = printed_lines(
+        HOW_TO / "workers-and-queues.md"
+    )
     assert export == "export"
     with typed.start(*dev) as running:
         running.says("Worker ready")
@@ -74,11 +62,11 @@ def test_the_commands_of_workers_and_queues(typed: CommandLine) -> None:
 
 
 def test_the_commands_of_pools_and_priorities(typed: CommandLine, tmp_path: Path) -> None:
-    for _, *arguments in printed_lines("pools-and-priorities.md"):
+    for _, *arguments in printed_lines(HOW_TO / "pools-and-priorities.md"):
         ended = typed.call(*arguments)
         assert ended.exit_code == 0, f"{arguments}: {ended.stderr}"
     assert json.loads((tmp_path / "pools.json").read_text())["warehouse"]["slots"] == 5
-    [task] = printed("pools-and-priorities.md", "python")
+    [task] = printed(HOW_TO / "pools-and-priorities.md", "python")
     (tmp_path / "loads.py").write_text(task + IN_PRINTED_POOL)
     loaded = typed.call("run", "loads.py")
     assert loaded.exit_code == 0, loaded.stderr
@@ -86,7 +74,7 @@ def test_the_commands_of_pools_and_priorities(typed: CommandLine, tmp_path: Path
 
 def test_status_says_how_full_the_pool_is_that_a_task_waits_for(typed: CommandLine, tmp_path: Path) -> None:
     typed.call("pools", "set", "resized", "2", "Two at once")
-    with typed.start("worker", "--dags-folder", DAGS) as running:
+    with typed.start("worker", "--dags-folder", DAGS_FOLDER) as running:
         running.says("Worker ready")
         scratch = json.dumps({"scratch": str(tmp_path)})
         started = typed.call("trigger", "fills_a_pool", "--run-id", "one", "--conf", scratch)

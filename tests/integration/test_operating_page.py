@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,24 +10,18 @@ from typing import Any
 from temporalio.client import Client
 
 from command_line import CommandLine
+from printed_pages import HOW_TO, printed, printed_lines
 from temporal_airflow.data_converter import DATA_CONVERTER
 from waiting import eventually
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "operating-runs.md"
+PAGE = HOW_TO / "operating-runs.md"
 FOLDER = Path(__file__).parent.parent / "dags" / "command_line"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def printed(language: str) -> list[str]:
-    return [text for name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if name == language]
 
 
 def printed_commands() -> Iterator[list[str]]:
-    for block in printed("bash"):
-        for line in block.splitlines():
-            program, *arguments = shlex.split(line)
-            assert program == "temporal-airflow"
-            yield arguments
+    for program, *arguments in printed_lines(PAGE):
+        assert program == "temporal-airflow"
+        yield arguments
 
 
 def status(commands: CommandLine, run: str) -> dict[str, Any]:
@@ -55,7 +48,7 @@ async def test_what_the_page_prints_can_be_done(commands: CommandLine, server: C
         tuesday, wednesday = (wait_until_ended(commands, f"orders/{day}") for day in ("tuesday", "wednesday"))
         misspelt = [commands.call(name, "ordres") for name in ("pause", "unpause")]
         namespace: dict[str, Any] = {}
-        [program] = printed("python")
+        [program] = printed(PAGE, "python")
         exec(compile(program, PAGE.name, "exec"), namespace)  # the page's own program
         cleared = await namespace["load_again"](ours)
         monday = wait_until_ended(commands, "orders/monday")

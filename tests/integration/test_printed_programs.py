@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,27 +14,14 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from command_line import CommandLine, environment_of
+from printed_pages import HOW_TO, ROOT, printed, printed_lines
 from waiting import until
 
-ROOT = Path(__file__).parent.parent.parent
-PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHELL = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED_ADDRESS = "localhost:7233"
 
 
-def printed(page: str) -> list[str]:
-    """The Python blocks of a page."""
-    return PYTHON.findall((ROOT / page).read_text(encoding="utf-8"))
-
-
-def printed_commands(page: str) -> list[list[str]]:
-    """Every command of ours in the shell blocks of a page, without the program's name."""
-    blocks = SHELL.findall((ROOT / page).read_text(encoding="utf-8"))
-    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
-
-
 def test_the_program_of_the_readme(home: Path, server: Client, tmp_path: Path) -> None:
-    [text] = printed("README.md")
+    [text] = printed(ROOT / "README.md", "python")
     program = tmp_path / "program.py"
     program.write_text(text, encoding="utf-8")
     ended = subprocess.run(
@@ -48,7 +33,7 @@ def test_the_program_of_the_readme(home: Path, server: Client, tmp_path: Path) -
 
 def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
     tests = tmp_path / "test_printed.py"
-    tests.write_text("\n".join(printed("docs/how-to/testing-dags.md")), encoding="utf-8")
+    tests.write_text("\n".join(printed(HOW_TO / "testing-dags.md", "python")), encoding="utf-8")
     ended = subprocess.run(
         [
             sys.executable,
@@ -74,7 +59,7 @@ def test_the_tests_of_testing_dags(home: Path, tmp_path: Path) -> None:
 
 
 def test_the_commands_of_looking_at_runs(commands: CommandLine) -> None:
-    for line in printed_commands("docs/how-to/looking-at-runs.md"):
+    for _, *line in printed_lines(HOW_TO / "looking-at-runs.md"):
         ended = commands.call(*line)
         assert ended.exit_code == 0, (line, ended.stderr)
         assert ended.stdout, line
@@ -94,7 +79,7 @@ def started(program: Path, environment: dict[str, str], output: Path) -> Iterato
 
 async def test_the_team_s_own_worker(home: Path, commands: CommandLine, server: Client, tmp_path: Path) -> None:
     address = server.service_client.config.target_host
-    greetings, worker = printed("docs/how-to/own-worker.md")
+    greetings, worker = printed(HOW_TO / "own-worker.md", "python")
     assert PRINTED_ADDRESS in worker
     (tmp_path / "greetings.py").write_text(greetings, encoding="utf-8")
     (tmp_path / "team_worker.py").write_text(worker.replace(PRINTED_ADDRESS, address), encoding="utf-8")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer.main
 
+from printed_pages import ROOT, fenced
 from temporal_airflow.cli.app import app
 from temporal_airflow.engine.support import REFUSALS
 from temporal_airflow.exceptions import ExitCode
@@ -24,10 +25,8 @@ from temporal_airflow.identifiers import DEFAULT_TASK_QUEUE
 from temporal_airflow.models import DEFAULT_MAX_LOST_ATTEMPTS
 from temporal_airflow.settings import Settings
 
-ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/**/*.md")])
 PROGRAM = "temporal-airflow"
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`temporal-airflow (\w+ [^`]+)`")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)(#[^)]*)?\)")
 NAME_IN_FILE = re.compile(r"`((?:\w+/)*\w+\.py)` `(\w+)`")
@@ -51,7 +50,7 @@ class CommandLine(NamedTuple):
 
 def blocks() -> Iterator[Block]:
     for page in PAGES:
-        for language, text in FENCE.findall(page.read_text(encoding="utf-8")):
+        for language, text in fenced(page):
             yield Block(str(page.relative_to(ROOT)), language, text)
 
 

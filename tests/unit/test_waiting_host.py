@@ -13,7 +13,8 @@ from temporal_airflow.tasks.slot_connection import Slot
 from temporal_airflow.tasks.triggers.connection import WaitingHost
 
 
-def _killed(pid: int) -> asyncio.Future[None]:  # there is no process
+def _killed(pid: int) -> asyncio.Future[None]:
+    """There is no process."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     done.set_result(None)
     return done
@@ -22,7 +23,7 @@ def _killed(pid: int) -> asyncio.Future[None]:  # there is no process
 @pytest.mark.parametrize("turns", range(10))
 async def test_a_stop_is_heard_at_whatever_moment_the_host_becomes_ready(turns: int) -> None:
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)  # the standard library's
+    theirs.setblocking(False)
     with theirs:
         starting = asyncio.create_task(WaitingHost.start(await Slot.connect(0, ours, _killed, str)))
         await asyncio.get_running_loop().sock_recv(theirs, 1000)
